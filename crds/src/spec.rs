@@ -1,0 +1,486 @@
+//! The declaration: `AuthService.spec`, with the rules that admission checks.
+//!
+//! Only fields that work exist. Optional blocks are absent rather than empty, so that what is stored is what was written.
+
+// The derives put each type into a module of its own, where `pub` can't be reached.
+#![allow(unreachable_pub)]
+
+use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, ResourceRequirements};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::Recipe;
+use crate::status::AuthServiceStatus;
+
+/// An auth service whose replicas Accord keeps in agreement: servers, shared database and cache, keys, migrations and
+/// seeds, and the proof, pod by pod, that what one replica issues every other one honours.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "accord.dev",
+    version = "v1alpha1",
+    kind = "AuthService",
+    plural = "authservices",
+    shortname = "auth",
+    category = "all",
+    namespaced,
+    status = "AuthServiceStatus",
+    derive = "PartialEq",
+    doc = "An auth service whose replicas Accord keeps in agreement.",
+    scale(spec_replicas_path = ".spec.replicas", status_replicas_path = ".status.replicas", label_selector_path = ".status.selector"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Agree", type_ = "string", json_path = ".status.consistency.summary", description = "Replicas that proved that they agree, of all."),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Framework", type_ = "string", json_path = ".spec.framework", priority = 1),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 40").message("metadata.name is longer than 40 characters: the names of pods and volumes are made from it and end at 63. Choose a shorter name.").field_path(".metadata.name"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name has to begin with a letter and consist of a-z, 0-9 and '-': a Service of that name is made.").field_path(".metadata.name")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    cel,
+    validation = Rule::new("self.image.matches('^\\\\S+$')").message("spec.image is empty or has blanks: name the image that serves logins, for example registry.example/login:1.4.2.").field_path(".image"),
+    validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || has(self.database)").message("spec.replicas is greater than 1 without spec.database: each replica would keep users of its own, and logins would work on one of them only. Declare 'database: {managed: {}}' (or 'external'), or set replicas to 1.").field_path(".replicas"),
+    validation = Rule::new("!has(oldSelf.database) || has(self.database)").message("spec.database can't be taken away once declared: the users are in it. Put it back; to start over, create an AuthService of another name.").field_path(".database"),
+    validation = Rule::new("!has(oldSelf.cache) || has(self.cache)").message("spec.cache can't be taken away once declared: the sessions are in it. Put it back; to start over, create an AuthService of another name.").field_path(".cache"),
+    validation = Rule::new("self.framework != 'Custom' || (has(self.verification) && has(self.verification.recipe))").message("spec.framework is Custom and spec.verification.recipe is not set: Accord has to know how to log in to prove that replicas agree. Add the recipe, or use a preset."),
+    validation = Rule::new("self.framework != 'Custom' || (has(self.verification) && has(self.verification.canary))").message("spec.framework is Custom and spec.verification.canary is not set: Accord has to know the command that creates the account it logs in with. Add canary.command, or use a preset.")
+)]
+pub struct AuthServiceSpec {
+    /// The preset: default bindings, command, port, health path and recipe. Every part can be overridden.
+    pub framework: Framework,
+    /// The image that serves logins. Migrations and seeds run in it too.
+    #[schemars(length(max = 512))]
+    pub image: String,
+    /// When images are pulled. Default: as Kubernetes decides by the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+    /// Secrets for pulling images, used by every pod of the service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// The public names of the service. The first is canonical. Allowed hosts and CSRF origins are made from them.
+    #[schemars(
+        length(min = 1, max = 32),
+        inner(
+            length(max = 253),
+            regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+        )
+    )]
+    pub hostnames: Vec<String>,
+    /// The number of server pods. Default: 1.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 500))]
+    pub replicas: i32,
+    /// The shared database. Needed for more than one replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
+    /// The shared cache: sessions, and what else the application keeps there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+    /// The server pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// Values that reach the containers, besides the preset's. An entry with a name that the preset has replaces it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub bindings: Vec<Binding>,
+    /// The schema migration. Default: the preset's command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
+    /// Data that has to be there, each loaded once per revision, in this order, after the migration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.name == b.name))").message("spec.seeds has two entries with the same name: the ledger records a seed under its name. Rename one."))]
+    pub seeds: Vec<Seed>,
+    /// How agreement is proved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
+    /// What becomes of data, keys and passwords when the AuthService is deleted. Default: `Retain`.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+fn default_replicas() -> i32 {
+    1
+}
+
+/// A preset: data only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Framework {
+    /// Django, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ALLOWED_HOSTS`, `CSRF_TRUSTED_ORIGINS`.
+    Django,
+    /// Nothing is assumed: declare bindings, the recipe, the canary's command and the migration.
+    Custom,
+    /// A preset of a newer version.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+impl Framework {
+    /// The name as it is declared.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Django => "Django",
+            Self::Custom => "Custom",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// When images are pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ImagePullPolicy {
+    /// At every start.
+    Always,
+    /// When the node lacks the image.
+    IfNotPresent,
+    /// Never: the image has to be on the node.
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// The name as Kubernetes spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// What becomes of what was there once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Volumes, keys and passwords stay; an AuthService of the same name takes them over.
+    #[default]
+    Retain,
+    /// Volumes, keys and passwords are deleted with the AuthService.
+    Delete,
+}
+
+/// The shared database: exactly one kind.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.managed) || has(self.external)").message("spec.database names no kind: set 'managed: {}' for a Postgres that Accord runs, or 'external' for a server of yours."),
+    validation = Rule::new("!(has(self.managed) && has(self.external))").message("spec.database names two kinds, but users can live in one database only: keep either 'managed' or 'external'."),
+    validation = Rule::new("has(self.managed) == has(oldSelf.managed) && has(self.external) == has(oldSelf.external)").message("The kind of spec.database can't be changed: the users would stay in the old one. Put it back; to move, create an AuthService of another name and import the data.")
+)]
+pub struct Database {
+    /// A Postgres that Accord runs: one instance with a volume of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedDatabase>,
+    /// A Postgres server of yours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalDatabase>,
+}
+
+/// A Postgres that Accord runs.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.name) ? self.name : 'app') == (has(oldSelf.name) ? oldSelf.name : 'app')").message("spec.database.managed.name can't be changed: the users are in the database of the old name. Put it back.").field_path(".name"),
+    validation = Rule::new("(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == (has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')").message("storage.className can't be changed: a volume can't move to another class. Put it back; to move, back up and restore into an AuthService of another name."),
+    validation = Rule::new("!isQuantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')) || !isQuantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi')) || quantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')).compareTo(quantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi'))) >= 0").message("storage.size can't shrink: a volume grows only. Set it to the old size or a larger one.")
+)]
+pub struct ManagedDatabase {
+    /// The database's name. Default: `app`. It can't be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = r"^[a-z_][a-z0-9_]*$"))]
+    pub name: Option<String>,
+    /// An image with the standard Postgres programs on its PATH and a user `postgres` in /etc/passwd. Default: the operator's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// The volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+    /// CPU and memory. Default: requests of 100m and 256Mi, a limit of 1Gi of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// A Postgres server that somebody else runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalDatabase {
+    /// A Secret in the same namespace with the keys `uri` (as the application uses it), optionally `directUri` (past any
+    /// pooler, for migrations and the ledger; its role has to be allowed to create a schema) and `ca.crt`.
+    pub secret_ref: SecretRef,
+}
+
+/// A volume.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.size) || isQuantity(self.size)").message("storage.size is not a quantity: write a number with a suffix, for example 10Gi.").field_path(".size"),
+)]
+pub struct Storage {
+    /// The size of the volume, for example `10Gi`. Default: `1Gi`. It can grow, where the storage class allows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub size: Option<String>,
+    /// The storage class. Default: the cluster's. It can't be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub class_name: Option<String>,
+}
+
+/// The shared cache: exactly one kind.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.managed) || has(self.external)").message("spec.cache names no kind: set 'managed: {}' for a Valkey that Accord runs, or 'external' for a server of yours."),
+    validation = Rule::new("!(has(self.managed) && has(self.external))").message("spec.cache names two kinds, but sessions can live in one cache only: keep either 'managed' or 'external'."),
+    validation = Rule::new("has(self.managed) == has(oldSelf.managed) && has(self.external) == has(oldSelf.external)").message("The kind of spec.cache can't be changed: every session would be lost. Put it back; to move, create an AuthService of another name.")
+)]
+pub struct Cache {
+    /// A Valkey that Accord runs: one instance with a volume of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedCache>,
+    /// A Valkey or Redis server of yours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalCache>,
+}
+
+/// A Valkey (or Redis) that Accord runs.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == (has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')").message("storage.className can't be changed: a volume can't move to another class. Put it back; to move, back up and restore into an AuthService of another name."),
+    validation = Rule::new("!isQuantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')) || !isQuantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi')) || quantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')).compareTo(quantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi'))) >= 0").message("storage.size can't shrink: a volume grows only. Set it to the old size or a larger one.")
+)]
+pub struct ManagedCache {
+    /// An image with `valkey-server` and `valkey-cli` on its PATH. Default: the operator's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// The volume of the append-only file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+    /// CPU and memory. `maxmemory` is three quarters of the memory limit. Default: requests of 50m and 64Mi, a limit of 256Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+}
+
+/// A Valkey or Redis server that somebody else runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalCache {
+    /// A Secret in the same namespace with the keys `uri` (`rediss://…` or `redis://…`) and optionally `ca.crt`.
+    pub secret_ref: SecretRef,
+}
+
+/// A Secret in the namespace of the AuthService.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// The server pods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Server {
+    /// The port that the server listens on. Default: the preset's (Django: 8000); Custom: 8080.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// The entry point. Default: the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Arguments to the entry point. Default: the image's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Environment of the server, the migration and the seeds, besides the bindings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub env: Vec<EnvVar>,
+    /// CPU and memory. Default: a request of 100m and 128Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+    /// The path that kubelet asks; it has to answer 200 to 299 by itself. Default: the preset's (Django: `/health/`); without one, the port is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^/"))]
+    pub health_path: Option<String>,
+    /// How long a server may take to start, in seconds. Default: 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 3600))]
+    pub startup_seconds: Option<i32>,
+    /// How long a stopping pod goes on serving before it is told to end, in seconds, so that routers learn of it. Default: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 300))]
+    pub drain_seconds: Option<i32>,
+    /// A strategic merge patch of the pod template, for what has no field here. It is not validated beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "open_object")]
+    pub pod_template: Option<serde_json::Value>,
+}
+
+fn open_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// One value that reaches the containers.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.env) != has(self.file)").message("A binding is either an environment variable ('env') or a file ('file'): set exactly one."))]
+pub struct Binding {
+    /// The environment variable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub env: Option<String>,
+    /// The file's name under `/etc/accord`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z0-9][-A-Za-z0-9._]*$"))]
+    pub file: Option<String>,
+    /// Where the value comes from.
+    pub source: BindingSource,
+    /// The driver's form of a database URI. Default: `libpq`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<UriFormat>,
+}
+
+/// Where a binding's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum BindingSource {
+    /// The database's URI for the application. In the migration's container: with the migration's role.
+    #[serde(rename = "database.uri")]
+    DatabaseUri,
+    /// The database's host name.
+    #[serde(rename = "database.host")]
+    DatabaseHost,
+    /// The database's port.
+    #[serde(rename = "database.port")]
+    DatabasePort,
+    /// The database's name.
+    #[serde(rename = "database.name")]
+    DatabaseName,
+    /// The role that logs in.
+    #[serde(rename = "database.user")]
+    DatabaseUser,
+    /// The role's password.
+    #[serde(rename = "database.password")]
+    DatabasePassword,
+    /// The cache's URI.
+    #[serde(rename = "cache.uri")]
+    CacheUri,
+    /// The cache's host name.
+    #[serde(rename = "cache.host")]
+    CacheHost,
+    /// The cache's port.
+    #[serde(rename = "cache.port")]
+    CachePort,
+    /// The cache's password.
+    #[serde(rename = "cache.password")]
+    CachePassword,
+    /// The key that signs.
+    #[serde(rename = "keys.active")]
+    KeysActive,
+    /// The keys that still verify, newest first, separated by commas.
+    #[serde(rename = "keys.fallbacks")]
+    KeysFallbacks,
+    /// The canonical hostname.
+    #[serde(rename = "hostname")]
+    Hostname,
+    /// All hostnames, separated by commas.
+    #[serde(rename = "hostnames")]
+    Hostnames,
+    /// `https://` and each hostname, separated by commas.
+    #[serde(rename = "origins")]
+    Origins,
+    /// The certificate authority of database and cache, in PEM.
+    #[serde(rename = "ca")]
+    Ca,
+}
+
+/// A driver's form of a database URI: each names TLS parameters otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum UriFormat {
+    /// `postgres://…?sslmode=verify-full&sslrootcert=…` (libpq, psycopg, sqlx, pgx).
+    #[default]
+    #[serde(rename = "libpq")]
+    Libpq,
+    /// `postgresql+psycopg://…?sslmode=verify-full&sslrootcert=…` (SQLAlchemy with psycopg 3).
+    #[serde(rename = "psycopg")]
+    Psycopg,
+    /// `postgresql+asyncpg://…` without parameters: asyncpg refuses them and reads `PGSSLMODE` and `PGSSLROOTCERT`, which are set.
+    #[serde(rename = "asyncpg")]
+    Asyncpg,
+    /// `jdbc:postgresql://…?sslmode=verify-full&sslrootcert=…`, user and password apart.
+    #[serde(rename = "jdbc")]
+    Jdbc,
+}
+
+/// The schema migration.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Migration {
+    /// The command, run in the service's image. Default: the preset's (Django: `python manage.py migrate --noinput`); Custom: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Environment for this run only. References count by name, so that a rotated password reruns nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub env: Vec<EnvVar>,
+    /// How long a statement of the migration waits for a lock before it gives up, in seconds, so that users don't queue behind it. Default: 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub lock_timeout_seconds: Option<i32>,
+}
+
+/// Data that has to be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Seed {
+    /// The name under which the ledger records it.
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// The command, run in the service's image.
+    #[schemars(length(min = 1))]
+    pub command: Vec<String>,
+    /// Environment for this run only, for example a password from a Secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub env: Vec<EnvVar>,
+    /// True when running it twice does no harm. Then it runs for every new image, and again after an interruption; otherwise
+    /// once for its command, and an interrupted run waits for a person. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idempotent: bool,
+}
+
+/// How agreement is proved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// How to log in. Default: the preset's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Recipe>,
+    /// The account that the prober logs in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// Seconds from one sweep over all replicas to the next. Default: 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 3600))]
+    pub interval_seconds: Option<i32>,
+}
+
+/// The account that the prober logs in with: without any right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Canary {
+    /// The command, run in the service's image, that makes sure that the account exists. It finds `ACCORD_CANARY_USERNAME`,
+    /// `ACCORD_CANARY_PASSWORD` and `ACCORD_CANARY_EMAIL` in its environment, and may run more than once. Default: the preset's.
+    #[schemars(length(min = 1))]
+    pub command: Vec<String>,
+}
