@@ -1,0 +1,2 @@
+//! Runs a command under the ledger. Under construction.
+fn main() {}
