@@ -1,0 +1,131 @@
+//! What is observed of one service: the input of the plan besides the declaration.
+//!
+//! `None` means "not known": missing evidence holds, it never recreates.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::agreement::Proof;
+use crate::key::{Kind, Object, ObjectKey};
+
+/// What is observed of one service and its namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The time of observation: the plan has no clock of its own.
+    pub now: Timestamp,
+    /// The operator's settings.
+    pub settings: Settings,
+    /// Objects in the namespace that carry the service's label, overlaid with the answers of the last apply.
+    pub objects: Objects,
+    /// Objects of a name that Accord needs which exist and don't carry the service's label.
+    pub foreign: BTreeSet<ObjectKey>,
+    /// Secrets that the declaration names, by name: `None` when one isn't there.
+    pub referenced: BTreeMap<String, Option<Object>>,
+    /// The last answer to [`crate::outcome::Checks::database`].
+    pub database: Option<Answer<DatabaseFacts>>,
+    /// The last answer to [`crate::outcome::Checks::cache`].
+    pub cache: Option<Answer<CacheFacts>>,
+    /// What the prober found, by pod UID.
+    pub proofs: BTreeMap<String, Proof>,
+}
+
+/// Settings of the operator that reach objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The image that holds `accord-runner`: the operator's own.
+    pub operator_image: String,
+    /// Its pull policy.
+    pub operator_image_pull_policy: Option<String>,
+    /// The default image of managed Postgres.
+    pub postgres_image: String,
+    /// The default image of managed Valkey.
+    pub valkey_image: String,
+}
+
+/// The answer to a check, and to which question: an answer to an older question counts as none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// The trigger of the check that was answered.
+    pub trigger: String,
+    /// What was found, or why nothing was; never with a secret.
+    pub facts: Result<T, String>,
+}
+
+/// What the database says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    /// `system_identifier` of `pg_control_system()`, or, where that isn't allowed, empty.
+    pub system_identifier: String,
+    /// `max_connections`
+    pub max_connections: i32,
+    /// The rows of the ledger for this service; `None` when it couldn't be read.
+    pub ledger: Option<Vec<LedgerRow>>,
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// `migration` or `seed`
+    pub kind: String,
+    /// The name of the seed; `schema` for the migration.
+    pub name: String,
+    /// The revision.
+    pub revision: String,
+    /// `started`, `succeeded`, `failed`, `interrupted` or `baseline`
+    pub state: String,
+    /// The exit code of the command.
+    pub exit_code: Option<i32>,
+    /// The last lines of the command, redacted.
+    pub output_tail: String,
+}
+
+/// What the cache says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CacheFacts {
+    /// `maxmemory_policy`
+    pub eviction_policy: String,
+}
+
+/// Objects by kind and name.
+#[derive(Clone, Debug, Default)]
+pub struct Objects(BTreeMap<ObjectKey, Object>);
+
+impl Objects {
+    /// Adds or replaces one.
+    pub fn insert(&mut self, object: Object) {
+        self.0.insert(object.key.clone(), object);
+    }
+
+    /// Takes one out.
+    pub fn remove(&mut self, key: &ObjectKey) -> Option<Object> {
+        self.0.remove(key)
+    }
+
+    /// One object.
+    pub fn get(&self, kind: Kind, name: &str) -> Option<&Object> {
+        self.0.get(&ObjectKey::new(kind, name))
+    }
+
+    /// One object, typed.
+    pub fn typed<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Option<T> {
+        self.get(kind, name)?.typed()
+    }
+
+    /// All objects of a kind, by name.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+        self.0.values().filter(move |o| o.key.kind == kind)
+    }
+
+    /// All objects.
+    pub fn iter(&self) -> impl Iterator<Item = &Object> {
+        self.0.values()
+    }
+}
+
+impl FromIterator<Object> for Objects {
+    fn from_iter<I: IntoIterator<Item = Object>>(iter: I) -> Self {
+        Self(iter.into_iter().map(|o| (o.key.clone(), o)).collect())
+    }
+}
