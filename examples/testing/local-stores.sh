@@ -83,14 +83,25 @@ stores_database() {
     "$(stores_postgres_bin)/createdb" -h 127.0.0.1 -p "$POSTGRES_PORT" -U postgres "$1"
 }
 
+# Empty afterwards: it keeps nothing on disk.
+stores_cache_restart() {
+    stores_end "$STORES_DIR/cache.pid"
+    stores_cache_start
+}
+
+stores_end() {
+    local pid
+    pid=$(head -n 1 "$1" 2>/dev/null) || return 0
+    kill -INT "$pid" 2>/dev/null || return 0
+    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || return 0; sleep 0.1; done
+    echo "process $pid of $1 did not end within 10 s" >&2
+    return 1
+}
+
 stores_stop() {
     [ -n "${STORES_DIR:-}" ] || return 0
-    local pid
-    for file in "$STORES_DIR/cache.pid" "$STORES_DIR/postgres/postmaster.pid"; do
-        pid=$(head -n 1 "$file" 2>/dev/null) || continue
-        kill -INT "$pid" 2>/dev/null || continue
-        for _ in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
-    done
+    stores_end "$STORES_DIR/cache.pid" || true
+    stores_end "$STORES_DIR/postgres/postmaster.pid" || true
     rm -rf "$STORES_DIR"
     STORES_DIR=
 }
