@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::eventually;
 use crate::postgres::Database;
 use crate::runner::{Pod, Running};
 
@@ -118,20 +119,15 @@ async fn a_canary_runs_every_time_and_leaves_no_row() {
 #[tokio::test]
 async fn a_waiting_runner_does_not_block_an_index_built_concurrently() {
     // A lock waited for inside Postgres keeps a snapshot, for which CREATE INDEX CONCURRENTLY would wait for ever.
-    let mut database = Database::new().await;
+    let database = Database::new().await;
     let pod = Pod::new(&database);
     let first = pod.spawn(
         "migration",
         &[],
-        r#"while ! [ -e "$DIR/go" ]; do sleep 0.05; done
+        r#"echo x > "$DIR/up"; while ! [ -e "$DIR/go" ]; do sleep 0.05; done
            psql "$DATABASE_URL" -qc 'CREATE INDEX CONCURRENTLY ON effects (what)'"#,
     );
-    database
-        .until(
-            "the first has started",
-            "SELECT count(*) FROM accord.ledger WHERE state = 'started'",
-        )
-        .await;
+    eventually("the first runs", || pod.path("up").exists());
     let second = pod.spawn("migration", &["--progress-interval", "200ms"], "exit 1");
     second.until_says("waiting for the lock of shop/orders, held by \"accord-runner orders-migrate-x7k2p\"");
     fs::write(pod.path("go"), "").unwrap();

@@ -44,7 +44,7 @@ impl Drop for Service {
 
 pub struct Server {
     service: Option<Service>,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
     port: u16,
 }
 
@@ -61,13 +61,12 @@ impl Server {
         static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let (server, fresh) = {
             let mut slot = SERVER.lock().unwrap();
-            match slot.upgrade() {
-                Some(server) => (server, false),
-                None => {
-                    let server = Arc::new(Self::start());
-                    *slot = Arc::downgrade(&server);
-                    (server, true)
-                }
+            if let Some(server) = slot.upgrade() {
+                (server, false)
+            } else {
+                let server = Arc::new(Self::start());
+                *slot = Arc::downgrade(&server);
+                (server, true)
             }
         };
         if fresh {
@@ -143,7 +142,7 @@ impl Server {
         }
         Self {
             service: Some(Service::start(&command)),
-            dir,
+            _dir: dir,
             port,
         }
     }
@@ -338,12 +337,4 @@ fn free_port() -> u16 {
         .local_addr()
         .unwrap()
         .port()
-}
-
-impl Server {
-    /// Where tests may put files that the command writes.
-    #[allow(dead_code)]
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
 }

@@ -15,7 +15,7 @@ Exit codes:
    70  the ledger, or the runner itself, failed
    72  the ledger's URL goes through a connection pooler; give the direct URL
    73  another run held the lock for longer than --wait-timeout
-   74  the lock's connection was lost, so the command was ended; nothing was recorded
+   74  the lock's connection was lost, so the command was ended; no success was recorded
    75  held for a person: an interrupted seed that isn't declared idempotent
    76  an earlier session of the migration role couldn't be ended
    77  the command can't be started
@@ -193,7 +193,7 @@ mod tests {
     fn durations_are_read_as_people_write_them() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
         assert!(duration("30").is_err());
         assert!(duration("-3s").is_err());
     }

@@ -32,7 +32,10 @@ pub(crate) enum Stop {
         service: String,
         holder: String,
     },
-    #[error("the lock's connection was lost ({why}), so the command was ended and nothing was recorded")]
+    #[error(
+        "the lock's connection was lost ({why}), so the command was ended and no success was recorded; the next attempt looks \
+         into the ledger"
+    )]
     LockLost { why: String },
     #[error(
         "{what} was interrupted and isn't declared idempotent, so running it again could apply it twice. Look at what \
@@ -165,7 +168,8 @@ fn render(
         if json.len() <= LIMIT || budget == 0 {
             return json;
         }
-        budget = budget.saturating_sub((json.len() - LIMIT).max(16));
+        // One byte takes at most six as JSON (\u0001).
+        budget = budget.saturating_sub(((json.len() - LIMIT) / 6).max(16));
     }
 }
 

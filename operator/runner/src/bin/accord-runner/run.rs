@@ -115,7 +115,15 @@ async fn steps(args: &RunArgs, redactor: &mut Redactor, tail: &mut String) -> Re
             tail.clone()
         };
         let outcome = ended.outcome(crate::tail::last_bytes(&message, ledger::TAIL_BYTES));
-        ledger::finish(&mut conn, key, *attempt, &outcome).await?;
+        ledger::finish(&mut conn, key, *attempt, &outcome)
+            .await
+            .map_err(|error| match error {
+                // The session went between the last heartbeat and now.
+                ledger::Error::Sql { source, .. } => Stop::LockLost {
+                    why: source.to_string(),
+                },
+                error => error.into(),
+            })?;
     }
     close(conn).await;
     match ended {
@@ -184,16 +192,19 @@ pub(crate) async fn holder(conn: &mut PgConnection, service: &str) -> Result<Str
     let since = holder
         .since
         .map_or_else(|| "an unknown time".to_owned(), |since| since.to_string());
-    let mut text = format!(
+    let mut parts = vec![format!(
         "{:?} (Postgres pid {}, connected since {since})",
         holder.application_name, holder.pid
-    );
+    )];
     for row in ledger::rows(conn, service).await? {
         if row.state == State::Started {
-            text += &format!(", running {} {:?} since {}", row.kind, row.name, row.started_at);
+            parts.push(format!(
+                "running {} {:?} since {}",
+                row.kind, row.name, row.started_at
+            ));
         }
     }
-    Ok(text)
+    Ok(parts.join(", "))
 }
 
 enum Ended {
