@@ -1,0 +1,125 @@
+//! What a person sees while things take time: one line a step, with the time since the start; on a terminal a live
+//! line while one step lasts. Writes to standard error only, so that standard output stays for results.
+
+use std::io::{IsTerminal, Write};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+static START: OnceLock<Instant> = OnceLock::new();
+/// The live line that is on the terminal now, so that other lines can go above it.
+static LIVE: Mutex<String> = Mutex::new(String::new());
+
+/// Starts the clock; later calls change nothing.
+pub fn start() {
+    START.get_or_init(Instant::now);
+}
+
+/// The time since the start.
+pub fn elapsed() -> Duration {
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// Prints one line with the time since the start.
+pub fn say(line: &str) {
+    let mut live = live();
+    let mut err = std::io::stderr().lock();
+    if !live.is_empty() {
+        let _ = write!(err, "\r\x1b[K");
+        live.clear();
+    }
+    for part in line.lines() {
+        let _ = writeln!(err, "{:>7}  {part}", clock(elapsed()));
+    }
+}
+
+/// Prints lines that belong to the one before: no time of their own.
+pub fn detail(text: &str) {
+    for line in text.lines() {
+        let mut live = live();
+        let mut err = std::io::stderr().lock();
+        if !live.is_empty() {
+            let _ = write!(err, "\r\x1b[K");
+            live.clear();
+        }
+        let _ = writeln!(err, "         {line}");
+    }
+}
+
+/// Shows a line that the next one replaces. Without a terminal it is left out.
+pub fn live_line(line: &str) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let mut live = live();
+    let shown: String = format!("{:>7}  {line}", clock(elapsed())).chars().take(width()).collect();
+    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{shown}");
+    let _ = std::io::stderr().flush();
+    *live = shown;
+}
+
+/// Runs `work`, which may take long: says what it is, how long it is expected to take, and how long it took.
+/// Without a terminal a line each minute shows that it still goes on.
+pub fn during<T>(what: &str, expectation: &str, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    if expectation.is_empty() {
+        say(&format!("{what} …"));
+    } else {
+        say(&format!("{what} … ({expectation})"));
+    }
+    let (done, ended) = channel::<()>();
+    std::thread::scope(|scope| {
+        let _watcher = scope.spawn(move || {
+            let tick = if std::io::stderr().is_terminal() { 1 } else { 60 };
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_secs(tick)) {
+                let line = format!("{what}: {} so far", clock(begun.elapsed()));
+                if tick == 1 { live_line(&line) } else { say(&line) }
+            }
+        });
+        let result = work();
+        drop(done);
+        if begun.elapsed() > Duration::from_secs(2) {
+            say(&format!("{what}: took {}", clock(begun.elapsed())));
+        }
+        result
+    })
+}
+
+/// A duration as people write it: `4.2s`, `3m07s`.
+pub fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    if seconds < 100 {
+        format!("{:.1}s", duration.as_secs_f64())
+    } else {
+        format!("{}m{:02}s", seconds / 60, seconds % 60)
+    }
+}
+
+fn live() -> std::sync::MutexGuard<'static, String> {
+    LIVE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn width() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_times_have_tenths_and_long_ones_minutes() {
+        assert_eq!(clock(Duration::from_millis(4210)), "4.2s");
+        assert_eq!(clock(Duration::from_secs(187)), "3m07s");
+    }
+
+    #[test]
+    fn work_is_run_once_and_its_result_comes_back() {
+        let mut runs = 0;
+        let result = during("adding", "", || {
+            runs += 1;
+            41 + runs
+        });
+        assert_eq!((result, runs), (42, 1));
+    }
+}
