@@ -6,8 +6,16 @@ use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 
 /// Names that are never an input: what builds and tests leave behind, and what git keeps.
-const LEFTOVERS: [&str; 8] =
-    [".git", "__pycache__", ".venv", "venv", ".pytest_cache", "node_modules", "target", ".ruff_cache"];
+const LEFTOVERS: [&str; 8] = [
+    ".git",
+    "__pycache__",
+    ".venv",
+    "venv",
+    ".pytest_cache",
+    "node_modules",
+    "target",
+    ".ruff_cache",
+];
 
 /// Collects inputs into one key.
 #[derive(Default)]
@@ -34,7 +42,11 @@ impl Key {
         walk(dir, &mut files)?;
         files.sort();
         for file in files {
-            let name = file.strip_prefix(dir).unwrap_or(&file).to_string_lossy().into_owned();
+            let name = file
+                .strip_prefix(dir)
+                .unwrap_or(&file)
+                .to_string_lossy()
+                .into_owned();
             self = self.file(&name, &file)?;
         }
         Ok(self)
@@ -43,10 +55,14 @@ impl Key {
     /// The key: 16 hexadecimal digits, enough to tell apart what one machine ever builds.
     pub fn finish(self) -> String {
         use std::fmt::Write as _;
-        self.0.finalize().iter().take(8).fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        self.0
+            .finalize()
+            .iter()
+            .take(8)
+            .fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
     }
 
     fn add(&mut self, name: &str, content: &[u8]) {

@@ -65,7 +65,8 @@ impl Cmd {
     /// Sets one variable of its environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -112,19 +113,31 @@ impl Cmd {
     /// Runs it to its end, however it ends; an error only when it can't be run.
     pub fn outcome(&self) -> Result<Outcome> {
         let mut command = self.command();
-        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        command.stdin(if self.stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
         if let Some(log) = &self.log {
             let file = File::create(log).with_context(|| format!("can't write {}", log.display()))?;
             command.stdout(file.try_clone()?).stderr(file);
         } else {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
-        let mut child = command.spawn().with_context(|| format!("can't run {}", self.shown()))?;
-        let feeder = self.stdin.clone().zip(child.stdin.take()).map(|(input, mut pipe)| {
-            // A program may end without reading everything: that is its own business.
-            std::thread::spawn(move || drop(pipe.write_all(&input)))
-        });
-        let output = child.wait_with_output().with_context(|| format!("lost {}", self.shown()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("can't run {}", self.shown()))?;
+        let feeder = self
+            .stdin
+            .clone()
+            .zip(child.stdin.take())
+            .map(|(input, mut pipe)| {
+                // A program may end without reading everything: that is its own business.
+                std::thread::spawn(move || drop(pipe.write_all(&input)))
+            });
+        let output = child
+            .wait_with_output()
+            .with_context(|| format!("lost {}", self.shown()))?;
         if let Some(feeder) = feeder {
             let _ = feeder.join();
         }
@@ -138,13 +151,20 @@ impl Cmd {
     /// Starts it with its standard output piped to the caller; the caller ends it.
     pub fn spawn_piped(&self) -> Result<Child> {
         let mut command = self.command();
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        command.spawn().with_context(|| format!("can't run {}", self.shown()))
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        command
+            .spawn()
+            .with_context(|| format!("can't run {}", self.shown()))
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.args).envs(self.env.iter().map(|(n, v)| (n, v)));
+        command
+            .args(&self.args)
+            .envs(self.env.iter().map(|(n, v)| (n, v)));
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
         }
@@ -166,9 +186,10 @@ impl Cmd {
 
     fn failure(&self, outcome: &Outcome) -> String {
         let (written, place) = match &self.log {
-            Some(log) => {
-                (std::fs::read_to_string(log).unwrap_or_default(), format!("; all of it: {}", log.display()))
-            }
+            Some(log) => (
+                std::fs::read_to_string(log).unwrap_or_default(),
+                format!("; all of it: {}", log.display()),
+            ),
             None if outcome.stderr.trim().is_empty() => (outcome.stdout.clone(), String::new()),
             None => (outcome.stderr.clone(), String::new()),
         };
@@ -198,7 +219,11 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_was_run_and_what_it_wrote() {
-        let error = Cmd::new("sh").args(["-c", "echo why not >&2; exit 3"]).run().unwrap_err().to_string();
+        let error = Cmd::new("sh")
+            .args(["-c", "echo why not >&2; exit 3"])
+            .run()
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("exit status: 3"), "{error}");
         assert!(error.contains("why not"), "{error}");
     }

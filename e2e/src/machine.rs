@@ -48,7 +48,10 @@ impl Machine {
                  have: `cargo xtask --context NAME …`."
             );
         }
-        Ok(Self { cgroup_v1: !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(), may_lower_oom_score: has_capability(24) })
+        Ok(Self {
+            cgroup_v1: !Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+            may_lower_oom_score: has_capability(24),
+        })
     }
 }
 
@@ -57,7 +60,11 @@ fn has_capability(number: u32) -> bool {
     std::fs::read_to_string("/proc/self/status")
         .ok()
         .and_then(|status| {
-            let line = status.lines().find_map(|l| l.strip_prefix("CapEff:"))?.trim().to_owned();
+            let line = status
+                .lines()
+                .find_map(|l| l.strip_prefix("CapEff:"))?
+                .trim()
+                .to_owned();
             u64::from_str_radix(&line, 16).ok()
         })
         .is_some_and(|set| set >> number & 1 == 1)
@@ -67,7 +74,13 @@ fn has_capability(number: u32) -> bool {
 pub(crate) fn install_packages() -> Result<()> {
     let mut missing: Vec<&str> = NEEDS
         .iter()
-        .filter(|(thing, _)| if thing.starts_with('/') { !Path::new(thing).exists() } else { find(thing).is_none() })
+        .filter(|(thing, _)| {
+            if thing.starts_with('/') {
+                !Path::new(thing).exists()
+            } else {
+                find(thing).is_none()
+            }
+        })
         .map(|&(_, package)| package)
         .collect();
     missing.dedup();
@@ -91,17 +104,23 @@ pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
     progress::during(&what, "from Debian, about 20 s", || {
         // Another apt may be at work on a fresh machine: wait for it instead of failing.
         let apt = || {
-            Cmd::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "DPkg::Lock::Timeout=300", "-qq"])
+            Cmd::new("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["-o", "DPkg::Lock::Timeout=300", "-qq"])
         };
         // A list of packages that isn't Debian's may be out of reach; what matters is whether the install works.
         let update = apt().arg("update").outcome()?;
-        apt().args(["install", "-y", "--no-install-recommends"]).args(packages).run().with_context(|| {
-            format!(
-                "apt-get could not install {}.\nWhat `apt-get update` said before:\n{}",
-                packages.join(" "),
-                crate::exec::last_lines(&update.stderr, 5)
-            )
-        })
+        apt()
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(packages)
+            .run()
+            .with_context(|| {
+                format!(
+                    "apt-get could not install {}.\nWhat `apt-get update` said before:\n{}",
+                    packages.join(" "),
+                    crate::exec::last_lines(&update.stderr, 5)
+                )
+            })
     })
 }
 
@@ -123,7 +142,11 @@ mod tests {
 
     #[test]
     fn every_need_names_a_package() {
-        assert!(NEEDS.iter().all(|(thing, package)| !thing.is_empty() && !package.is_empty()));
+        assert!(
+            NEEDS
+                .iter()
+                .all(|(thing, package)| !thing.is_empty() && !package.is_empty())
+        );
     }
 
     #[test]

@@ -69,11 +69,23 @@ impl Component {
         let pid = i32::try_from(child.id())?;
         let Some((started, _)) = stat(pid) else {
             let status = child.wait()?;
-            bail!("{} ended as soon as it was started ({status}); its log: {}", self.name, log.display());
+            bail!(
+                "{} ended as soon as it was started ({status}); its log: {}",
+                self.name,
+                log.display()
+            );
         };
-        let record =
-            Record { name: self.name.to_owned(), pid, started, boot: boot_id()?, program: self.program.clone() };
-        paths::write(&record_path(state, self.name), serde_json::to_vec_pretty(&record)?)
+        let record = Record {
+            name: self.name.to_owned(),
+            pid,
+            started,
+            boot: boot_id()?,
+            program: self.program.clone(),
+        };
+        paths::write(
+            &record_path(state, self.name),
+            serde_json::to_vec_pretty(&record)?,
+        )
     }
 
     /// The last lines of its log when it has ended, which it never should by itself.
@@ -99,7 +111,9 @@ impl Record {
 
     /// Every record of the cluster.
     pub(crate) fn all(state: &Path) -> Vec<Self> {
-        let Ok(entries) = std::fs::read_dir(state.join("processes")) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(state.join("processes")) else {
+            return Vec::new();
+        };
         entries
             .flatten()
             .filter_map(|e| serde_json::from_slice(&std::fs::read(e.path()).ok()?).ok())
@@ -119,7 +133,8 @@ impl Record {
     /// True while the very process that was recorded runs.
     pub(crate) fn is_alive(&self) -> bool {
         let same_boot = boot_id().is_ok_and(|b| b == self.boot);
-        let same_process = stat(self.pid).is_some_and(|(started, state)| started == self.started && state != 'Z');
+        let same_process =
+            stat(self.pid).is_some_and(|(started, state)| started == self.started && state != 'Z');
         same_boot && same_process && self.runs_its_program()
     }
 
@@ -135,8 +150,15 @@ impl Record {
 
     fn runs_its_program(&self) -> bool {
         let line = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let name = self.program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        String::from_utf8_lossy(&line).split('\0').any(|arg| arg.ends_with(&name))
+        let name = self
+            .program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        String::from_utf8_lossy(&line)
+            .split('\0')
+            .any(|arg| arg.ends_with(&name))
     }
 }
 
@@ -151,7 +173,9 @@ pub(crate) fn end_marked(state: &Path) -> usize {
             .filter_map(|pid| {
                 let handle = Handle::open(pid)?;
                 let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-                let marked = environment.split(|b| *b == 0).any(|v| v.starts_with(mark.as_bytes()));
+                let marked = environment
+                    .split(|b| *b == 0)
+                    .any(|v| v.starts_with(mark.as_bytes()));
                 marked.then_some(handle)
             })
             .collect();
@@ -184,7 +208,9 @@ impl Handle {
         if pid <= 1 || own == Some(pid) {
             return None;
         }
-        pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok().map(Self)
+        pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty())
+            .ok()
+            .map(Self)
     }
 
     fn end(&self, patience: Duration) {
@@ -202,7 +228,9 @@ impl Handle {
         let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(timeout) = Timespec::try_from(left) else { return false };
+            let Ok(timeout) = Timespec::try_from(left) else {
+                return false;
+            };
             match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout)) {
                 Ok(0) => return false,
                 Ok(_) => return true,
@@ -218,7 +246,9 @@ fn record_path(state: &Path, name: &str) -> PathBuf {
 }
 
 fn boot_id() -> Result<String> {
-    Ok(paths::read(Path::new("/proc/sys/kernel/random/boot_id"))?.trim().to_owned())
+    Ok(paths::read(Path::new("/proc/sys/kernel/random/boot_id"))?
+        .trim()
+        .to_owned())
 }
 
 /// Start time and state letter of a process.
@@ -230,8 +260,13 @@ fn stat(pid: i32) -> Option<(u64, char)> {
 }
 
 fn process_ids() -> Vec<i32> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect()
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -243,7 +278,11 @@ mod tests {
     }
 
     fn sleeper(name: &'static str) -> Component {
-        Component { name, program: crate::exec::find("sleep").unwrap(), args: vec!["60".into()] }
+        Component {
+            name,
+            program: crate::exec::find("sleep").unwrap(),
+            args: vec!["60".into()],
+        }
     }
 
     #[test]
@@ -266,13 +305,25 @@ mod tests {
         let record = Record::read(&state, "two").unwrap();
         // The same id, another life: other start time, other boot, other program.
         for stranger in [
-            Record { started: record.started - 1, ..record.clone() },
-            Record { boot: "another".into(), ..record.clone() },
-            Record { program: "/usr/bin/other".into(), ..record.clone() },
+            Record {
+                started: record.started - 1,
+                ..record.clone()
+            },
+            Record {
+                boot: "another".into(),
+                ..record.clone()
+            },
+            Record {
+                program: "/usr/bin/other".into(),
+                ..record.clone()
+            },
         ] {
             assert!(!stranger.is_alive());
             stranger.stop(Duration::from_secs(1));
-            assert!(record.is_alive(), "{stranger:?} ended a process that wasn't its own");
+            assert!(
+                record.is_alive(),
+                "{stranger:?} ended a process that wasn't its own"
+            );
         }
         record.stop(Duration::from_secs(5));
         std::fs::remove_dir_all(state).unwrap();

@@ -21,41 +21,44 @@ pub fn elapsed() -> Duration {
 }
 
 /// Prints one line with the time since the start.
-pub fn say(line: &str) {
-    let mut live = live();
+pub fn say(text: &str) {
+    let mut current = live();
     let mut err = std::io::stderr().lock();
-    if !live.is_empty() {
+    if !current.is_empty() {
         let _ = write!(err, "\r\x1b[K");
-        live.clear();
+        current.clear();
     }
-    for part in line.lines() {
-        let _ = writeln!(err, "{:>7}  {part}", clock(elapsed()));
+    for line in text.lines() {
+        let _ = writeln!(err, "{:>7}  {line}", clock(elapsed()));
     }
 }
 
 /// Prints lines that belong to the one before: no time of their own.
 pub fn detail(text: &str) {
     for line in text.lines() {
-        let mut live = live();
+        let mut current = live();
         let mut err = std::io::stderr().lock();
-        if !live.is_empty() {
+        if !current.is_empty() {
             let _ = write!(err, "\r\x1b[K");
-            live.clear();
+            current.clear();
         }
         let _ = writeln!(err, "         {line}");
     }
 }
 
 /// Shows a line that the next one replaces. Without a terminal it is left out.
-pub fn live_line(line: &str) {
+pub fn live_line(words: &str) {
     if !std::io::stderr().is_terminal() {
         return;
     }
-    let mut live = live();
-    let shown: String = format!("{:>7}  {line}", clock(elapsed())).chars().take(width()).collect();
-    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{shown}");
+    let mut current = live();
+    let text: String = format!("{:>7}  {line}", clock(elapsed()))
+        .chars()
+        .take(width())
+        .collect();
+    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
     let _ = std::io::stderr().flush();
-    *live = shown;
+    *current = text;
 }
 
 /// Runs `work`, which may take long: says what it is, how long it is expected to take, and how long it took.
@@ -100,7 +103,10 @@ fn live() -> std::sync::MutexGuard<'static, String> {
 }
 
 fn width() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(100)
+    std::env::var("COLUMNS")
+        .ok()
+        .and_then(|c| c.parse().ok())
+        .unwrap_or(100)
 }
 
 #[cfg(test)]

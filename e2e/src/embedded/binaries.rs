@@ -40,9 +40,30 @@ pub(crate) fn build() -> Result<PathBuf> {
         "-s -w -X {module}.gitVersion={version} -X {module}.gitMajor={major} -X {module}.gitMinor={minor} -X {module}.gitTreeState=clean"
     );
     let what = format!("building Kubernetes {version} and etcd");
-    build_one(&source, "./kube", &dir.join("kube"), &stamp, &what, "first time: about 6 min on two cores")?;
-    build_one(&source, "./dns", &dir.join("dns"), "-s -w", "building CoreDNS", "about 1 min")?;
-    build_one(&source, "./pause", &dir.join("pause"), "-s -w", "building the sandbox's program", "")?;
+    build_one(
+        &source,
+        "./kube",
+        &dir.join("kube"),
+        &stamp,
+        &what,
+        "first time: about 6 min on two cores",
+    )?;
+    build_one(
+        &source,
+        "./dns",
+        &dir.join("dns"),
+        "-s -w",
+        "building CoreDNS",
+        "about 1 min",
+    )?;
+    build_one(
+        &source,
+        "./pause",
+        &dir.join("pause"),
+        "-s -w",
+        "building the sandbox's program",
+        "",
+    )?;
     for program in PROGRAMS {
         link(Path::new("kube"), &dir.join(program))?;
     }
@@ -58,7 +79,14 @@ pub(crate) fn helm() -> Result<PathBuf> {
         .finish();
     let helm = paths::cache_dir("bin")?.join(format!("helm-{key}")).join("helm");
     let package = "helm.sh/helm/v4/cmd/helm";
-    build_one(&source, package, &helm, "-s -w", "building Helm", "first time: about 2 min")?;
+    build_one(
+        &source,
+        package,
+        &helm,
+        "-s -w",
+        "building Helm",
+        "first time: about 2 min",
+    )?;
     Ok(helm)
 }
 

@@ -15,7 +15,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 pub(crate) fn make(machine: Machine) -> Result<()> {
     for hierarchy in hierarchies(machine) {
         let dir = hierarchy.join(CGROUP);
-        std::fs::create_dir_all(&dir).with_context(|| format!("can't make the control group {}", dir.display()))?;
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("can't make the control group {}", dir.display()))?;
         if machine.cgroup_v1 {
             // A new cpuset is empty and takes no process until it has been given CPUs and memory nodes.
             for file in ["cpuset.cpus", "cpuset.mems"] {
@@ -25,7 +26,8 @@ pub(crate) fn make(machine: Machine) -> Result<()> {
             }
         } else {
             for group in [&hierarchy, &dir] {
-                let controllers = std::fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+                let controllers =
+                    std::fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
                 for controller in controllers.split_whitespace() {
                     // One at a time: some can't be delegated on some machines, and the rest must be all the same.
                     let _ = std::fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"));
@@ -38,7 +40,9 @@ pub(crate) fn make(machine: Machine) -> Result<()> {
 
 /// Ends every process in the group, and removes the group.
 pub(crate) fn remove() {
-    let Ok(entries) = std::fs::read_dir(ROOT) else { return };
+    let Ok(entries) = std::fs::read_dir(ROOT) else {
+        return;
+    };
     let roots: Vec<PathBuf> = entries
         .flatten()
         .map(|e| e.path().join(CGROUP))
@@ -79,8 +83,14 @@ fn remove_tree(dir: &Path) {
 }
 
 fn subgroups(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| e.path())
+        .collect()
 }
 
 fn hierarchies(machine: Machine) -> Vec<PathBuf> {
@@ -89,5 +99,8 @@ fn hierarchies(machine: Machine) -> Vec<PathBuf> {
     }
     // Links like `cpu -> cpu,cpuacct` name a hierarchy twice; only real directories count. `unified` is the second
     // version's tree beside the first, without controllers.
-    subgroups(Path::new(ROOT)).into_iter().filter(|dir| !dir.ends_with("unified")).collect()
+    subgroups(Path::new(ROOT))
+        .into_iter()
+        .filter(|dir| !dir.ends_with("unified"))
+        .collect()
 }

@@ -28,108 +28,156 @@ impl Components {
         let pki = |name: &str| format!("{STATE}/pki/{name}");
         let etcd_url = format!("http://127.0.0.1:{ETCD_PORT}");
         let etcd_peer_url = format!("http://127.0.0.1:{ETCD_PEER_PORT}");
-        let etcd = component("etcd", program("etcd"), &[
-            ("data-dir", &format!("{STATE}/etcd")),
-            ("name", "accord"),
-            ("listen-client-urls", &etcd_url),
-            ("advertise-client-urls", &etcd_url),
-            ("listen-peer-urls", &etcd_peer_url),
-            ("initial-advertise-peer-urls", &etcd_peer_url),
-            ("initial-cluster", &format!("accord={etcd_peer_url}")),
-            // The cluster is made anew after a crash of the machine; nothing in it is worth waiting for a disk.
-            ("unsafe-no-fsync", "true"),
-            ("log-level", "warn"),
-        ]);
-        let apiserver = component("kube-apiserver", program("kube-apiserver"), &[
-            ("etcd-servers", &etcd_url),
-            ("service-cluster-ip-range", SERVICE_CIDR),
-            // The node's own address only: other machines don't see it.
-            ("bind-address", NODE_IP),
-            ("secure-port", &API_PORT.to_string()),
-            ("advertise-address", NODE_IP),
-            ("tls-cert-file", &pki("apiserver.crt")),
-            ("tls-private-key-file", &pki("apiserver.key")),
-            ("client-ca-file", &pki("ca.crt")),
-            ("service-account-key-file", &pki("sa.pub")),
-            ("service-account-signing-key-file", &pki("sa.key")),
-            ("service-account-issuer", "https://kubernetes.default.svc"),
-            ("authorization-mode", "Node,RBAC"),
-            ("enable-admission-plugins", "NodeRestriction"),
-            ("kubelet-client-certificate", &pki("kubelet-client.crt")),
-            ("kubelet-client-key", &pki("kubelet-client.key")),
-            ("kubelet-certificate-authority", &pki("ca.crt")),
-            ("kubelet-preferred-address-types", "InternalIP"),
-            ("allow-privileged", "true"),
-            ("audit-policy-file", &format!("{STATE}/audit-policy.yaml")),
-            ("audit-log-path", &format!("{STATE}/log/audit.log")),
-            ("audit-log-maxsize", "100"),
-            ("audit-log-maxbackup", "2"),
-            ("cert-dir", &pki("")),
-        ]);
+        let etcd = component(
+            "etcd",
+            program("etcd"),
+            &[
+                ("data-dir", &format!("{STATE}/etcd")),
+                ("name", "accord"),
+                ("listen-client-urls", &etcd_url),
+                ("advertise-client-urls", &etcd_url),
+                ("listen-peer-urls", &etcd_peer_url),
+                ("initial-advertise-peer-urls", &etcd_peer_url),
+                ("initial-cluster", &format!("accord={etcd_peer_url}")),
+                // The cluster is made anew after a crash of the machine; nothing in it is worth waiting for a disk.
+                ("unsafe-no-fsync", "true"),
+                ("log-level", "warn"),
+            ],
+        );
+        let apiserver = component(
+            "kube-apiserver",
+            program("kube-apiserver"),
+            &[
+                ("etcd-servers", &etcd_url),
+                ("service-cluster-ip-range", SERVICE_CIDR),
+                // The node's own address only: other machines don't see it.
+                ("bind-address", NODE_IP),
+                ("secure-port", &API_PORT.to_string()),
+                ("advertise-address", NODE_IP),
+                ("tls-cert-file", &pki("apiserver.crt")),
+                ("tls-private-key-file", &pki("apiserver.key")),
+                ("client-ca-file", &pki("ca.crt")),
+                ("service-account-key-file", &pki("sa.pub")),
+                ("service-account-signing-key-file", &pki("sa.key")),
+                ("service-account-issuer", "https://kubernetes.default.svc"),
+                ("authorization-mode", "Node,RBAC"),
+                ("enable-admission-plugins", "NodeRestriction"),
+                ("kubelet-client-certificate", &pki("kubelet-client.crt")),
+                ("kubelet-client-key", &pki("kubelet-client.key")),
+                ("kubelet-certificate-authority", &pki("ca.crt")),
+                ("kubelet-preferred-address-types", "InternalIP"),
+                ("allow-privileged", "true"),
+                ("audit-policy-file", &format!("{STATE}/audit-policy.yaml")),
+                ("audit-log-path", &format!("{STATE}/log/audit.log")),
+                ("audit-log-maxsize", "100"),
+                ("audit-log-maxbackup", "2"),
+                ("cert-dir", &pki("")),
+            ],
+        );
         let controllers = vec![
-            component("kube-controller-manager", program("kube-controller-manager"), &[
-                ("kubeconfig", &config("controller")),
-                ("authentication-kubeconfig", &config("controller")),
-                ("authorization-kubeconfig", &config("controller")),
-                ("service-account-private-key-file", &pki("sa.key")),
-                ("root-ca-file", &pki("ca.crt")),
-                ("cluster-signing-cert-file", &pki("ca.crt")),
-                ("cluster-signing-key-file", &pki("ca.key")),
-                ("use-service-account-credentials", "true"),
-                ("leader-elect", "false"),
-                ("bind-address", "127.0.0.1"),
-                ("secure-port", &CONTROLLER_PORT.to_string()),
-                ("cert-dir", &pki("")),
-            ]),
-            component("kube-scheduler", program("kube-scheduler"), &[
-                ("kubeconfig", &config("scheduler")),
-                ("authentication-kubeconfig", &config("scheduler")),
-                ("authorization-kubeconfig", &config("scheduler")),
-                ("leader-elect", "false"),
-                ("bind-address", "127.0.0.1"),
-                ("secure-port", &SCHEDULER_PORT.to_string()),
-                ("cert-dir", &pki("")),
-            ]),
-            component("volume-provisioner", program("volume-provisioner"), &[
-                ("kubeconfig", &config("volumes")),
-                ("root", &format!("{STATE}/volumes")),
-            ]),
+            component(
+                "kube-controller-manager",
+                program("kube-controller-manager"),
+                &[
+                    ("kubeconfig", &config("controller")),
+                    ("authentication-kubeconfig", &config("controller")),
+                    ("authorization-kubeconfig", &config("controller")),
+                    ("service-account-private-key-file", &pki("sa.key")),
+                    ("root-ca-file", &pki("ca.crt")),
+                    ("cluster-signing-cert-file", &pki("ca.crt")),
+                    ("cluster-signing-key-file", &pki("ca.key")),
+                    ("use-service-account-credentials", "true"),
+                    ("leader-elect", "false"),
+                    ("bind-address", "127.0.0.1"),
+                    ("secure-port", &CONTROLLER_PORT.to_string()),
+                    ("cert-dir", &pki("")),
+                ],
+            ),
+            component(
+                "kube-scheduler",
+                program("kube-scheduler"),
+                &[
+                    ("kubeconfig", &config("scheduler")),
+                    ("authentication-kubeconfig", &config("scheduler")),
+                    ("authorization-kubeconfig", &config("scheduler")),
+                    ("leader-elect", "false"),
+                    ("bind-address", "127.0.0.1"),
+                    ("secure-port", &SCHEDULER_PORT.to_string()),
+                    ("cert-dir", &pki("")),
+                ],
+            ),
+            component(
+                "volume-provisioner",
+                program("volume-provisioner"),
+                &[
+                    ("kubeconfig", &config("volumes")),
+                    ("root", &format!("{STATE}/volumes")),
+                ],
+            ),
         ];
-        let containerd = component("containerd", containerd, &[("config", &format!("{STATE}/containerd.toml"))]);
+        let containerd = component(
+            "containerd",
+            containerd,
+            &[("config", &format!("{STATE}/containerd.toml"))],
+        );
         let node = vec![
-            component("kubelet", program("kubelet"), &[
-                ("config", &format!("{STATE}/kubelet.yaml")),
-                ("kubeconfig", &config("kubelet")),
-                ("hostname-override", NODE),
-                ("node-ip", NODE_IP),
-                ("root-dir", &format!("{STATE}/kubelet")),
-                ("cert-dir", &pki("")),
-            ]),
-            component("kube-proxy", program("kube-proxy"), &[
-                ("kubeconfig", &config("proxy")),
-                ("hostname-override", NODE),
-                ("cluster-cidr", POD_CIDR),
-                ("proxy-mode", "nftables"),
-                // The machine's own limit of tracked connections stays.
-                ("conntrack-max-per-core", "0"),
-                ("metrics-bind-address", &format!("127.0.0.1:{PROXY_METRICS_PORT}")),
-                ("healthz-bind-address", &format!("127.0.0.1:{PROXY_HEALTH_PORT}")),
-            ]),
+            component(
+                "kubelet",
+                program("kubelet"),
+                &[
+                    ("config", &format!("{STATE}/kubelet.yaml")),
+                    ("kubeconfig", &config("kubelet")),
+                    ("hostname-override", NODE),
+                    ("node-ip", NODE_IP),
+                    ("root-dir", &format!("{STATE}/kubelet")),
+                    ("cert-dir", &pki("")),
+                ],
+            ),
+            component(
+                "kube-proxy",
+                program("kube-proxy"),
+                &[
+                    ("kubeconfig", &config("proxy")),
+                    ("hostname-override", NODE),
+                    ("cluster-cidr", POD_CIDR),
+                    ("proxy-mode", "nftables"),
+                    // The machine's own limit of tracked connections stays.
+                    ("conntrack-max-per-core", "0"),
+                    ("metrics-bind-address", &format!("127.0.0.1:{PROXY_METRICS_PORT}")),
+                    ("healthz-bind-address", &format!("127.0.0.1:{PROXY_HEALTH_PORT}")),
+                ],
+            ),
             Component {
                 name: "coredns",
                 program: program("dns"),
                 args: vec!["-conf".to_owned(), format!("{STATE}/Corefile")],
             },
         ];
-        Self { etcd, apiserver, containerd, controllers, node }
+        Self {
+            etcd,
+            apiserver,
+            containerd,
+            controllers,
+            node,
+        }
     }
 
     /// All of them, in the order in which they start.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Component> {
-        [&self.etcd, &self.containerd, &self.apiserver].into_iter().chain(&self.controllers).chain(&self.node)
+        [&self.etcd, &self.containerd, &self.apiserver]
+            .into_iter()
+            .chain(&self.controllers)
+            .chain(&self.node)
     }
 }
 
 fn component(name: &'static str, program: PathBuf, flags: &[(&str, &str)]) -> Component {
-    Component { name, program, args: flags.iter().map(|(flag, value)| format!("--{flag}={value}")).collect() }
+    Component {
+        name,
+        program,
+        args: flags
+            .iter()
+            .map(|(flag, value)| format!("--{flag}={value}"))
+            .collect(),
+    }
 }

@@ -2,7 +2,8 @@
 //! the same files have the same cluster.
 
 use super::settings::{
-    CGROUP, DNS_HEALTH_PORT, FIRST_POD, KUBELET_HEALTH_PORT, KUBELET_PORT, NODE_IP, PAUSE_IMAGE, POD_CIDR, SOCKET,
+    CGROUP, DNS_HEALTH_PORT, FIRST_POD, KUBELET_HEALTH_PORT, KUBELET_PORT, NODE_IP, PAUSE_IMAGE, POD_CIDR,
+    SOCKET,
 };
 use crate::machine::Machine;
 use crate::paths::{RUN, STATE};
@@ -57,7 +58,11 @@ state = "{RUN}/containerd"
 }
 
 fn kubelet(machine: Machine) -> String {
-    let accept_v1 = if machine.cgroup_v1 { "failCgroupV1: false\n" } else { "" };
+    let accept_v1 = if machine.cgroup_v1 {
+        "failCgroupV1: false\n"
+    } else {
+        ""
+    };
     format!(
         r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -130,15 +135,24 @@ mod tests {
 
     #[test]
     fn only_a_machine_with_the_first_version_of_control_groups_is_told_to_accept_it() {
-        let v1 = Machine { cgroup_v1: true, may_lower_oom_score: true };
-        let v2 = Machine { cgroup_v1: false, may_lower_oom_score: true };
+        let v1 = Machine {
+            cgroup_v1: true,
+            may_lower_oom_score: true,
+        };
+        let v2 = Machine {
+            cgroup_v1: false,
+            may_lower_oom_score: true,
+        };
         assert!(kubelet(v1).contains("failCgroupV1: false"));
         assert!(!kubelet(v2).contains("failCgroupV1"));
     }
 
     #[test]
     fn without_the_capability_scores_are_not_lowered() {
-        let without = Machine { cgroup_v1: true, may_lower_oom_score: false };
+        let without = Machine {
+            cgroup_v1: true,
+            may_lower_oom_score: false,
+        };
         assert!(containerd(without).contains("restrict_oom_score_adj = true"));
     }
 

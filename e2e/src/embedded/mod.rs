@@ -72,7 +72,10 @@ pub fn up() -> Result<Found> {
     let machine = Machine::detect()?;
     machine::install_packages()?;
     let binaries = binaries::build()?;
-    let components = Components::new(&binaries, find("containerd").context("containerd was just installed")?);
+    let components = Components::new(
+        &binaries,
+        find("containerd").context("containerd was just installed")?,
+    );
     let files = files::all(machine);
     let fingerprint = fingerprint(&components, &files, &binaries);
     let _lock = lock()?;
@@ -98,7 +101,11 @@ pub fn up() -> Result<Found> {
         } else {
             "which is made of other parts than this checkout's"
         };
-        let whose = if elsewhere { format!(" of {}", origin.checkout.display()) } else { String::new() };
+        let whose = if elsewhere {
+            format!(" of {}", origin.checkout.display())
+        } else {
+            String::new()
+        };
         progress::say(&format!("ending the cluster{whose}, {why}"));
         remove::everything()?;
     } else if remove::anything_left() {
@@ -106,14 +113,23 @@ pub fn up() -> Result<Found> {
         remove::everything()?;
     }
 
-    Origin { checkout, fingerprint, complete: false }.write()?;
+    Origin {
+        checkout,
+        fingerprint,
+        complete: false,
+    }
+    .write()?;
     if let Err(error) = start(machine, &components, &files) {
         // The logs stay for whoever looks for the reason; the next `up` or `down` removes them with everything else.
         return Err(error.context("the embedded cluster did not come up"));
     }
     tools_ready()?;
     if let Some(origin) = Origin::read() {
-        Origin { complete: true, ..origin }.write()?;
+        Origin {
+            complete: true,
+            ..origin
+        }
+        .write()?;
     }
     Ok(Found::Started)
 }
@@ -126,7 +142,10 @@ pub fn down() -> Result<bool> {
         return Ok(false);
     }
     if let Some(origin) = Origin::read().filter(|o| o.checkout != paths::checkout()) {
-        progress::say(&format!("ending the cluster that {} brought up", origin.checkout.display()));
+        progress::say(&format!(
+            "ending the cluster that {} brought up",
+            origin.checkout.display()
+        ));
     }
     remove::everything()?;
     Ok(true)
@@ -135,7 +154,10 @@ pub fn down() -> Result<bool> {
 /// Lines that say how the cluster is; the flag is true when it is well.
 pub fn status() -> (bool, Vec<String>) {
     let Some(origin) = Origin::read() else {
-        return (false, vec!["no embedded cluster on this machine; `cargo xtask cluster up` starts one".to_owned()]);
+        return (
+            false,
+            vec!["no embedded cluster on this machine; `cargo xtask cluster up` starts one".to_owned()],
+        );
     };
     let mut lines = vec![format!("embedded cluster of {}", origin.checkout.display())];
     let mut records = Record::all(Path::new(STATE));
@@ -144,18 +166,28 @@ pub fn status() -> (bool, Vec<String>) {
     for record in &records {
         let alive = record.is_alive();
         well &= alive;
-        let state = if alive { format!("running, process {}", record.pid()) } else { "ended".to_owned() };
+        let state = if alive {
+            format!("running, process {}", record.pid())
+        } else {
+            "ended".to_owned()
+        };
         lines.push(format!("  {:<24} {state}", record.name()));
     }
     let answer = kubectl(&["get", "nodes", "--no-headers", "--request-timeout=3s"]);
     match answer {
         Ok(nodes) => {
             well &= nodes.contains(" Ready ");
-            lines.push(format!("  node {}", nodes.split_whitespace().collect::<Vec<_>>().join(" ")));
+            lines.push(format!(
+                "  node {}",
+                nodes.split_whitespace().collect::<Vec<_>>().join(" ")
+            ));
         }
         Err(error) => {
             well = false;
-            lines.push(format!("  the API server doesn't answer: {}", last_lines(&error.to_string(), 1)));
+            lines.push(format!(
+                "  the API server doesn't answer: {}",
+                last_lines(&error.to_string(), 1)
+            ));
         }
     }
     (well, lines)
@@ -163,12 +195,16 @@ pub fn status() -> (bool, Vec<String>) {
 
 /// True when the cluster runs and its API server answers.
 pub fn is_running() -> bool {
-    Origin::read().is_some_and(|o| o.complete) && kubectl(&["get", "--raw", "/readyz", "--request-timeout=3s"]).is_ok()
+    Origin::read().is_some_and(|o| o.complete)
+        && kubectl(&["get", "--raw", "/readyz", "--request-timeout=3s"]).is_ok()
 }
 
 /// Runs the container runtime's client against the cluster's own runtime.
 pub(crate) fn ctr(args: &[&str]) -> Result<String> {
-    Cmd::new("ctr").args(["-a", SOCKET, "-n", "k8s.io"]).args(args).output()
+    Cmd::new("ctr")
+        .args(["-a", SOCKET, "-n", "k8s.io"])
+        .args(args)
+        .output()
 }
 
 /// The path of Helm, built if need be: also good for another cluster.
@@ -196,33 +232,56 @@ fn start(machine: Machine, components: &Components, files: &[(&str, String)]) ->
     components.etcd.start(state)?;
     components.containerd.start(state)?;
     pki::make(state)?;
-    binaries::link(&components.apiserver.program.with_file_name("kubectl"), &tools().join("kubectl"))?;
+    binaries::link(
+        &components.apiserver.program.with_file_name("kubectl"),
+        &tools().join("kubectl"),
+    )?;
     components.apiserver.start(state)?;
     progress::say("etcd, containerd and the API server are starting");
     let pause = pause_image(&components.apiserver.program.with_file_name("pause"))?;
-    until(Duration::from_secs(60), &[&components.etcd, &components.apiserver], "the API server to be ready", || {
-        kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"]).map(drop)
-    })?;
+    until(
+        Duration::from_mins(1),
+        &[&components.etcd, &components.apiserver],
+        "the API server to be ready",
+        || kubectl(&["get", "--raw", "/readyz", "--request-timeout=2s"]).map(drop),
+    )?;
     progress::say("API server ready");
 
     kubectl(&["apply", "--server-side", "-f", &format!("{STATE}/manifests.yaml")])?;
     for component in &components.controllers {
         component.start(state)?;
     }
-    until(Duration::from_secs(30), &[&components.containerd], "containerd to answer", || ctr(&["version"]).map(drop))?;
+    until(
+        Duration::from_secs(30),
+        &[&components.containerd],
+        "containerd to answer",
+        || ctr(&["version"]).map(drop),
+    )?;
     ctr(&["images", "import", &pause.to_string_lossy()])?;
     for component in &components.node {
         component.start(state)?;
     }
     let all: Vec<&Component> = components.all().collect();
     until(Duration::from_secs(90), &all, "the node to be ready", || {
-        let ready = kubectl(&["get", "node", NODE, "-o", "jsonpath={.status.conditions[?(@.type==\"Ready\")].status} {.status.conditions[?(@.type==\"Ready\")].message}"])?;
-        if ready.starts_with("True") { Ok(()) } else { bail!("{ready}") }
+        let ready = kubectl(&[
+            "get",
+            "node",
+            NODE,
+            "-o",
+            "jsonpath={.status.conditions[?(@.type==\"Ready\")].status} {.status.conditions[?(@.type==\"Ready\")].message}",
+        ])?;
+        if ready.starts_with("True") {
+            Ok(())
+        } else {
+            bail!("{ready}")
+        }
     })?;
     until(Duration::from_secs(30), &all, "the first service account", || {
         kubectl(&["get", "serviceaccount", "default", "-n", "default"]).map(drop)
     })?;
-    until(Duration::from_secs(30), &all, "the cluster's DNS", || dns_answers())?;
+    until(Duration::from_secs(30), &all, "the cluster's DNS", || {
+        dns_answers()
+    })?;
     progress::say("node ready");
     Ok(())
 }
@@ -234,7 +293,11 @@ fn dns_answers() -> Result<()> {
         .timeout_global(Some(Duration::from_secs(2)))
         .build()
         .call()?;
-    if health.status() == 200 { Ok(()) } else { bail!("health answers {}", health.status()) }
+    if health.status() == 200 {
+        Ok(())
+    } else {
+        bail!("health answers {}", health.status())
+    }
 }
 
 /// kubectl and Helm where `cluster env` says they are.
@@ -255,14 +318,24 @@ fn pause_image(program: &Path) -> Result<PathBuf> {
         .stdin(recipe)
         .run()?;
     crate::images::store::buildah()?
-        .args(["push", "-q", PAUSE_IMAGE, &format!("docker-archive:{}:{PAUSE_IMAGE}", unfinished.display())])
+        .args([
+            "push",
+            "-q",
+            PAUSE_IMAGE,
+            &format!("docker-archive:{}:{PAUSE_IMAGE}", unfinished.display()),
+        ])
         .run()?;
     std::fs::rename(&unfinished, &archive)?;
     Ok(archive)
 }
 
 /// Tries until it succeeds; gives up at the limit, or as soon as one of the components has ended.
-fn until(limit: Duration, components: &[&Component], what: &str, mut attempt: impl FnMut() -> Result<()>) -> Result<()> {
+fn until(
+    limit: Duration,
+    components: &[&Component],
+    what: &str,
+    mut attempt: impl FnMut() -> Result<()>,
+) -> Result<()> {
     let begun = Instant::now();
     loop {
         let Err(error) = attempt() else { return Ok(()) };
@@ -284,12 +357,23 @@ fn until(limit: Duration, components: &[&Component], what: &str, mut attempt: im
 
 fn healthy(components: &Components) -> bool {
     components.all().all(|c| c.obituary(Path::new(STATE)).is_none())
-        && kubectl(&["get", "node", NODE, "-o", "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}", "--request-timeout=5s"])
-            .is_ok_and(|ready| ready == "True")
+        && kubectl(&[
+            "get",
+            "node",
+            NODE,
+            "-o",
+            "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}",
+            "--request-timeout=5s",
+        ])
+        .is_ok_and(|ready| ready == "True")
 }
 
 fn kubectl(args: &[&str]) -> Result<String> {
-    Cmd::new(tools().join("kubectl")).arg("--kubeconfig").arg(kubeconfig()).args(args).output()
+    Cmd::new(tools().join("kubectl"))
+        .arg("--kubeconfig")
+        .arg(kubeconfig())
+        .args(args)
+        .output()
 }
 
 fn fingerprint(components: &Components, files: &[(&str, String)], binaries: &Path) -> String {

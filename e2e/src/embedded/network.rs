@@ -47,7 +47,10 @@ pub(crate) fn down() {
     }
     // The CNI library remembers each attachment there, by the network's name.
     if let Ok(entries) = std::fs::read_dir("/var/lib/cni/results") {
-        for entry in entries.flatten().filter(|e| e.file_name().to_string_lossy().starts_with("accord-")) {
+        for entry in entries
+            .flatten()
+            .filter(|e| e.file_name().to_string_lossy().starts_with("accord-"))
+        {
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -60,16 +63,24 @@ pub(crate) fn is_up() -> bool {
 
 /// Says what on this machine would be in the way, before anything is changed.
 fn refuse_neighbours() -> Result<()> {
-    if Cmd::new("nft").args(["list", "table", "ip", "kube-proxy"]).succeeds() {
+    if Cmd::new("nft")
+        .args(["list", "table", "ip", "kube-proxy"])
+        .succeeds()
+    {
         bail!(
             "another Kubernetes node runs on this machine (there is an nftables table `kube-proxy`), and two can't \
              share it.\nWay out: use that one, `cargo xtask --context NAME …`; or stop it; or, if it is gone and only \
              its table is left: `nft delete table ip kube-proxy; nft delete table ip6 kube-proxy`."
         );
     }
-    for (address, what) in [(format!("127.0.0.1:{ETCD_PORT}"), "etcd"), (format!("127.0.0.1:{API_PORT}"), "the API server")] {
+    for (address, what) in [
+        (format!("127.0.0.1:{ETCD_PORT}"), "etcd"),
+        (format!("127.0.0.1:{API_PORT}"), "the API server"),
+    ] {
         if std::net::TcpStream::connect(&address).is_ok() {
-            bail!("{address}, the port of {what}, is in use by another program on this machine: stop that one first.");
+            bail!(
+                "{address}, the port of {what}, is in use by another program on this machine: stop that one first."
+            );
         }
     }
     let routes = Cmd::new("ip").args(["-4", "route", "show"]).output()?;

@@ -51,7 +51,8 @@ pub(crate) fn everything() -> Result<()> {
     remove_log_links();
     for dir in [RUN, STATE] {
         if Path::new(dir).exists() {
-            std::fs::remove_dir_all(dir).with_context(|| format!("can't remove {dir}; is a shell or an editor in it?"))?;
+            std::fs::remove_dir_all(dir)
+                .with_context(|| format!("can't remove {dir}; is a shell or an editor in it?"))?;
         }
     }
     Ok(())
@@ -60,9 +61,19 @@ pub(crate) fn everything() -> Result<()> {
 /// Ends the containers through the runtime while it lives, so that it cleans up after each. What it doesn't get to
 /// is ended by its control group.
 fn end_pods() {
-    let ctr = |args: &[&str]| Cmd::new("ctr").args(["-a", SOCKET, "--timeout", "5s", "-n", "k8s.io"]).args(args).outcome();
+    let ctr = |args: &[&str]| {
+        Cmd::new("ctr")
+            .args(["-a", SOCKET, "--timeout", "5s", "-n", "k8s.io"])
+            .args(args)
+            .outcome()
+    };
     let list = |what: &str| {
-        ctr(&[what, "ls", "-q"]).map(|o| o.stdout).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>()
+        ctr(&[what, "ls", "-q"])
+            .map(|o| o.stdout)
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     if !Path::new(SOCKET).exists() || !ctr(&["version"]).is_ok_and(|o| o.status.success()) {
         return;
@@ -110,7 +121,12 @@ fn below(table: &str, dirs: &[&str]) -> Vec<String> {
         .filter_map(|line| line.split(' ').nth(1))
         // The table writes blanks as octal escapes.
         .map(|path| path.replace("\\040", " "))
-        .filter(|path| dirs.iter().any(|d| path.strip_prefix(d).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))))
+        .filter(|path| {
+            dirs.iter().any(|d| {
+                path.strip_prefix(d)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        })
         .collect();
     mounts.reverse();
     mounts
@@ -118,7 +134,9 @@ fn below(table: &str, dirs: &[&str]) -> Vec<String> {
 
 /// The kubelet links each log in `/var/log/containers`, a place that can't be configured.
 fn remove_log_links() {
-    let Ok(entries) = std::fs::read_dir("/var/log/containers") else { return };
+    let Ok(entries) = std::fs::read_dir("/var/log/containers") else {
+        return;
+    };
     for entry in entries.flatten() {
         if std::fs::read_link(entry.path()).is_ok_and(|to| to.starts_with(STATE)) {
             let _ = std::fs::remove_file(entry.path());
@@ -136,6 +154,9 @@ mod tests {
                      tmpfs /run/accord-cluster-of-another tmpfs rw 0 0\n\
                      tmpfs /run/accord-cluster/a/b\\040c tmpfs rw 0 0\n\
                      proc /proc proc rw 0 0\n";
-        assert_eq!(below(table, &[RUN]), ["/run/accord-cluster/a/b c", "/run/accord-cluster/a"]);
+        assert_eq!(
+            below(table, &[RUN]),
+            ["/run/accord-cluster/a/b c", "/run/accord-cluster/a"]
+        );
     }
 }

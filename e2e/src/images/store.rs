@@ -11,5 +11,9 @@ use crate::paths;
 pub(crate) fn buildah() -> Result<Cmd> {
     let root = paths::cache_dir("buildah")?;
     let runroot = paths::ensure(Path::new("/run/accord-images"))?;
-    Ok(Cmd::new("buildah").arg("--root").arg(root).arg("--runroot").arg(runroot))
+    Ok(Cmd::new("buildah")
+        .arg("--root")
+        .arg(root)
+        .arg("--runroot")
+        .arg(runroot))
 }

@@ -55,11 +55,21 @@ fn cluster(command: &ClusterCommand) -> Result<ExitCode> {
     match command {
         ClusterCommand::Up => {
             let found = embedded::up()?;
-            let word = if found == embedded::Found::Running { "is running" } else { "is up" };
-            progress::say(&format!("the cluster {word}; look around: eval \"$(cargo xtask cluster env)\""));
+            let word = if found == embedded::Found::Running {
+                "is running"
+            } else {
+                "is up"
+            };
+            progress::say(&format!(
+                "the cluster {word}; look around: eval \"$(cargo xtask cluster env)\""
+            ));
         }
         ClusterCommand::Down => {
-            let word = if embedded::down()? { "the cluster is gone" } else { "there was no cluster" };
+            let word = if embedded::down()? {
+                "the cluster is gone"
+            } else {
+                "there was no cluster"
+            };
             progress::say(word);
         }
         ClusterCommand::Status => {
