@@ -189,6 +189,19 @@ async fn a_database_that_never_comes_is_given_up_by_name() {
     assert!(!end.stderr.contains("pw-of-accord"));
 }
 
+#[tokio::test]
+async fn the_ledgers_connection_verifies_the_server() {
+    let database = Database::new().await;
+    let tls = |host| Pod::with_url(&database, &database.tls_url("accord", host));
+    let end = tls("localhost").run("migration", &[], "true");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    // The certificate is for `localhost` only.
+    let end = tls("127.0.0.1").run("migration", &["--connect-timeout", "1s"], "true");
+    assert_eq!(end.code, Some(69), "{}", end.stderr);
+    let message = end.termination["message"].as_str().unwrap();
+    assert!(message.contains("certificate"), "{message}");
+}
+
 #[test]
 fn install_copies_a_program_that_runs() {
     use std::os::unix::fs::PermissionsExt as _;

@@ -105,3 +105,25 @@ async fn a_missing_or_wrong_url_file_is_named_and_its_content_is_not() {
         assert!(!format!("{}{}", end.stderr, end.termination).contains("hunter22"));
     }
 }
+
+#[tokio::test]
+async fn settings_for_the_command_do_not_reach_the_ledgers_connection() {
+    let database = Database::new().await;
+    // Each of these alone would break the ledger's connection: an unknown setting, and a certificate that isn't there.
+    let pod = Pod::new(&database)
+        .env("PGOPTIONS", "-c no_such_setting=1")
+        .env("PGSSLCERT", "/no/such/certificate")
+        .env("PGUSER", "migrate");
+    let end = pod.run(
+        "migration",
+        &["--connect-timeout", "2s"],
+        r#"echo "$PGUSER $PGSSLCERT $PGOPTIONS""#,
+    );
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert!(
+        end.stdout
+            .starts_with("migrate /no/such/certificate -c no_such_setting=1 -c lock_timeout=30000ms"),
+        "{}",
+        end.stdout
+    );
+}

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,7 +44,7 @@ impl Drop for Service {
 
 pub struct Server {
     service: Option<Service>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     port: u16,
 }
 
@@ -125,6 +125,8 @@ impl Server {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
+        let authority = certificates(&data);
+        fs::write(dir.path().join("ca.crt"), authority).unwrap();
         let port = free_port();
         let mut command = vec![
             bin.join("postgres").display().to_string(),
@@ -137,12 +139,13 @@ impl Server {
             format!("unix_socket_directories={}", dir.path().display()),
             "max_connections=200".into(),
             "fsync=off".into(),
+            "ssl=on".into(),
         ] {
             command.extend(["-c".into(), setting]);
         }
         Self {
             service: Some(Service::start(&command)),
-            _dir: dir,
+            dir,
             port,
         }
     }
@@ -202,6 +205,15 @@ impl Database {
 
     pub fn url(&self, role: &str) -> String {
         self.server.url(role, &self.name)
+    }
+
+    /// Verified TLS to the name `host`, as the operator writes it.
+    pub fn tls_url(&self, role: &str, host: &str) -> String {
+        let authority = self.server.dir.path().join("ca.crt");
+        self.url(role).replace("127.0.0.1", host).replace(
+            "sslmode=disable",
+            &format!("sslmode=verify-full&sslrootcert={}", authority.display()),
+        )
     }
 
     pub async fn connect(&self, role: &str) -> PgConnection {
@@ -291,6 +303,31 @@ impl Bouncer {
             self.port, database.name
         )
     }
+}
+
+/// A server certificate for `localhost` in the data directory; returns its authority's certificate.
+fn certificates(data: &Path) -> String {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let authority_key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(params, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    for (name, text) in [
+        ("server.crt", certificate.pem()),
+        ("server.key", key.serialize_pem()),
+    ] {
+        let path = data.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        give_away(&path);
+    }
+    authority
 }
 
 fn as_nobody(program: impl AsRef<Path>) -> Command {

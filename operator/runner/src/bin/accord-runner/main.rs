@@ -36,6 +36,10 @@ use crate::run::Report;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logs();
+    if let Err(error) = environment::isolate() {
+        tracing::error!("can't start again with a clean environment: {error}");
+        return ExitCode::from(70);
+    }
     let mut redactor = Redactor::new(
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
