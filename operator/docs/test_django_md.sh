@@ -18,7 +18,9 @@ export PATH="$(dirname "$python"):$PATH" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFE
 python3 run_blocks.py build django.md "$STORES_DIR/project"
 
 export SECRET_KEY="only-for-tests-only-for-tests-only-for-tests-1234567890" SECRET_KEY_FALLBACKS=
-export ALLOWED_HOSTS=mysite.example.com CSRF_TRUSTED_ORIGINS=https://mysite.example.com
+# No trusted origins, so that the scheme has to be read from the router's header; and gunicorn
+# trusts that header from loopback by itself, which no router in a cluster is.
+export ALLOWED_HOSTS=mysite.example.com CSRF_TRUSTED_ORIGINS= FORWARDED_ALLOW_IPS=192.0.2.1
 export DATABASE_URL="$POSTGRES_URL/mysite" REDIS_URL="$CACHE_URL"
 restart="bash -c '. $docs/../../examples/testing/local-stores.sh; stores_cache_restart'"
 "$python" tests/replicas_agree.py "$STORES_DIR/project" "$restart"

@@ -75,8 +75,8 @@ CACHES = {
         "OPTIONS": {
             "socket_connect_timeout": 2,
             "socket_timeout": 2,
-            # A pooled connection is dead after the cache restarted; without this
-            # the first request on each one would fail.
+            # A cache that restarts refuses connections for a moment: about a third
+            # of a second is waited for it before the request fails.
             "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
             "retry_on_error": [RedisConnectionError, RedisTimeoutError],
         },
