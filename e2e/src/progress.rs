@@ -52,7 +52,7 @@ pub fn live_line(words: &str) {
         return;
     }
     let mut current = live();
-    let text: String = format!("{:>7}  {line}", clock(elapsed()))
+    let text: String = format!("{:>7}  {words}", clock(elapsed()))
         .chars()
         .take(width())
         .collect();
