@@ -156,9 +156,11 @@ impl Record {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        String::from_utf8_lossy(&line)
-            .split('\0')
-            .any(|arg| arg.ends_with(&name))
+        // Empty for the moment in which setsid becomes the program; start time and boot decide then.
+        line.is_empty()
+            || String::from_utf8_lossy(&line)
+                .split('\0')
+                .any(|arg| arg.ends_with(&name))
     }
 }
 
