@@ -67,6 +67,14 @@ impl Component {
             .spawn()
             .with_context(|| format!("can't start {}", self.program.display()))?;
         let pid = i32::try_from(child.id())?;
+        // Until setsid has become the program, its command line is empty or another's, and it could not be recognised.
+        let becoming = Instant::now();
+        while command_line(pid).is_none_or(|line| line.starts_with("setsid") || line.is_empty())
+            && child.try_wait()?.is_none()
+            && becoming.elapsed() < Duration::from_secs(5)
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let Some((started, _)) = stat(pid) else {
             let status = child.wait()?;
             bail!(
@@ -149,18 +157,8 @@ impl Record {
     }
 
     fn runs_its_program(&self) -> bool {
-        let line = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
-        let name = self
-            .program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        // Empty for the moment in which setsid becomes the program; start time and boot decide then.
-        line.is_empty()
-            || String::from_utf8_lossy(&line)
-                .split('\0')
-                .any(|arg| arg.ends_with(&name))
+        let name = self.program.file_name().unwrap_or_default().to_string_lossy();
+        command_line(self.pid).is_some_and(|line| line.split('\0').any(|arg| arg.ends_with(name.as_ref())))
     }
 }
 
@@ -259,6 +257,11 @@ fn stat(pid: i32) -> Option<(u64, char)> {
     // The name in the second field may hold blanks and brackets: count from the last bracket.
     let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
     Some((fields.get(19)?.parse().ok()?, fields.first()?.chars().next()?))
+}
+
+fn command_line(pid: i32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&line).into_owned())
 }
 
 fn process_ids() -> Vec<i32> {
