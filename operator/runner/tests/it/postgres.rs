@@ -253,7 +253,7 @@ impl Database {
     }
 }
 
-/// PgBouncer in transaction mode before a database, with Debian's defaults.
+/// PgBouncer before a database.
 pub struct Bouncer {
     service: Option<Service>,
     _dir: tempfile::TempDir,
@@ -280,7 +280,7 @@ impl Bouncer {
         let config = dir.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n\
-             unix_socket_dir=\nauth_type=any\npool_mode=transaction\n{extra}\n",
+             unix_socket_dir=\nauth_type=any\n{extra}\n",
             database.server.port
         )
         .replace("* = host=127.0.0.1", &format!("{} = user=accord host=127.0.0.1", database.name));

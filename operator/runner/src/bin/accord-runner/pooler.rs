@@ -5,7 +5,7 @@
 //! 1. it refuses a start-up parameter that every server accepts;
 //! 2. two sessions of ours are one session of the server, or one of ours changes its server session between statements.
 //!    The second session holds a transaction open meanwhile, so that the pooler can't hand the first one the same again;
-//! 3. the second session's server process is older than our connection.
+//! 3. the second session's server process is older than our connection. That finds session poolers too.
 //!
 //! Only simple queries: prepared statements are what older poolers break on. What slips through (a pooler with a free
 //! pool of its own for each of us) is found while the command runs: the heartbeat looks for the lock, not just for an answer.
