@@ -4,11 +4,29 @@
 //! Data goes one way: cluster → [`Observed`] → [`Plan`] → cluster.
 
 pub mod agreement;
+pub mod binding;
+pub mod build;
+pub mod context;
+pub mod diff;
+pub mod digest;
+pub mod endpoint;
+pub mod gate;
+pub mod identity;
 pub mod key;
+pub mod labels;
+pub mod names;
 pub mod observed;
 pub mod outcome;
+pub mod phases;
+pub mod plan;
+pub mod preset;
 pub mod probe;
+mod prune;
+pub mod revision;
+pub mod status;
+mod validate;
 
 pub use key::{Kind, Object, ObjectKey};
 pub use observed::Observed;
 pub use outcome::Plan;
+pub use plan::plan;

@@ -1,0 +1,96 @@
+//! What every phase needs to know: the service, its names, what is observed.
+
+use accord_crds::status::{AuthServiceStatus, Identity};
+use accord_crds::{AuthService, AuthServiceSpec};
+
+use crate::names::Names;
+use crate::observed::Observed;
+use crate::preset::Preset;
+
+/// One service in one pass.
+pub struct Context<'a> {
+    /// The declaration.
+    pub service: &'a AuthService,
+    /// What is observed.
+    pub observed: &'a Observed,
+    /// Names of its objects.
+    pub names: Names,
+    /// What was there once, from status and the retained `ConfigMap`.
+    pub identity: Recorded,
+}
+
+/// What was there once, and which Secrets were made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Fingerprints and UIDs.
+    pub identity: Identity,
+    /// Secrets that were made, by name.
+    pub secrets: std::collections::BTreeSet<String>,
+}
+
+impl<'a> Context<'a> {
+    /// A context for one pass.
+    pub fn new(service: &'a AuthService, observed: &'a Observed) -> Self {
+        let names = Names::new(service.metadata.name.as_deref().unwrap_or_default());
+        let identity = crate::identity::recorded(service, observed, &names);
+        Self {
+            service,
+            observed,
+            names,
+            identity,
+        }
+    }
+
+    /// The declaration's spec.
+    pub fn spec(&self) -> &AuthServiceSpec {
+        &self.service.spec
+    }
+
+    /// The namespace.
+    pub fn namespace(&self) -> &str {
+        self.service.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The declaration's generation.
+    pub fn generation(&self) -> i64 {
+        self.service.metadata.generation.unwrap_or_default()
+    }
+
+    /// `namespace/name`, the ledger's key.
+    pub fn ledger_key(&self) -> String {
+        format!("{}/{}", self.namespace(), self.names.service())
+    }
+
+    /// The host name of one of the service's Services, inside the cluster.
+    pub fn host(&self, service: &str) -> String {
+        format!("{service}.{}.svc", self.namespace())
+    }
+
+    /// The status as it is stored.
+    pub fn stored_status(&self) -> Option<&AuthServiceStatus> {
+        self.service.status.as_ref()
+    }
+
+    /// An annotation of the service, empty when it isn't set.
+    pub fn annotation(&self, name: &str) -> &str {
+        self.service
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|a| a.get(name))
+            .map_or("", String::as_str)
+    }
+
+    /// The preset of a spec; validation has made sure that there is one.
+    pub fn preset(spec: &AuthServiceSpec) -> Preset {
+        Preset::of(spec.framework).unwrap_or_else(|| Preset {
+            port: 8080,
+            health_path: None,
+            bindings: Vec::new(),
+            env: &[],
+            migration: &[],
+            canary: &[],
+            recipe: None,
+        })
+    }
+}

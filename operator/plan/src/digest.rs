@@ -1,0 +1,29 @@
+//! Digests and the names made from them.
+
+use aws_lc_rs::{digest, hmac};
+
+/// How many hexadecimal digits of a digest stand in a name: 40 bits.
+const NAME_DIGITS: usize = 10;
+
+/// SHA-256 in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+/// The start of a SHA-256, for names of revisions. Not for secrets: it would tell whether a guess is right.
+pub fn short(bytes: &[u8]) -> String {
+    let mut text = sha256(bytes);
+    text.truncate(NAME_DIGITS);
+    text
+}
+
+/// The start of an HMAC-SHA-256, for names made from secret content.
+pub fn short_hmac(key: &[u8], bytes: &[u8]) -> String {
+    let mut text = hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), bytes).as_ref());
+    text.truncate(NAME_DIGITS);
+    text
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,50 @@
+//! Gates between phases. Waiting is data, never an error.
+
+use accord_crds::Reason;
+
+/// Whether what comes next may begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// It may.
+    Open {
+        /// What was reached, for people.
+        message: String,
+    },
+    /// It may not, yet or at all.
+    Closed {
+        /// Why.
+        reason: Reason,
+        /// What is waited for, or what a person has to do.
+        message: String,
+    },
+}
+
+impl Gate {
+    /// An open gate.
+    pub fn open(message: impl Into<String>) -> Self {
+        Self::Open {
+            message: message.into(),
+        }
+    }
+
+    /// A closed gate.
+    pub fn closed(reason: Reason, message: impl Into<String>) -> Self {
+        Self::Closed {
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// True when what comes next may begin.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    /// The reason of a closed gate.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Open { .. } => None,
+            Self::Closed { reason, .. } => Some(*reason),
+        }
+    }
+}

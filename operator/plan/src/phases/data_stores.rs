@@ -1,0 +1,302 @@
+//! Data stores: managed Postgres and cache, or the check of external ones. The gate opens when they answer with the
+//! recorded identity.
+
+use accord_crds::Reason;
+use accord_crds::meta::ANNOTATION_RETRY;
+use accord_crds::spec::Storage;
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::build::{config, service, stateful_set};
+use crate::context::Context;
+use crate::digest;
+use crate::endpoint::{self, CacheEndpoint, DatabaseEndpoint};
+use crate::gate::Gate;
+use crate::key::{Kind, Object};
+use crate::labels::Role;
+use crate::observed::{Answer, DatabaseFacts};
+use crate::outcome::{CacheCheck, Checks, DatabaseCheck};
+use crate::phases::Draft;
+
+/// Wants the data stores, asks them, and judges the answers.
+pub fn run(context: &Context, draft: &mut Draft, checks: &mut Checks) -> Gate {
+    let database = match endpoint::database(context) {
+        Ok(database) => database,
+        Err(gate) => return gate,
+    };
+    let cache = match endpoint::cache(context) {
+        Ok(cache) => cache,
+        Err(gate) => return gate,
+    };
+    let mut gates = Vec::new();
+    if let Some(endpoint) = database {
+        gates.push(run_database(context, draft, checks, &endpoint));
+    }
+    if let Some(endpoint) = cache {
+        gates.push(run_cache(context, draft, checks, &endpoint));
+    }
+    gates
+        .into_iter()
+        .find(|g| !g.is_open())
+        .unwrap_or_else(|| Gate::open("Database and cache answer."))
+}
+
+fn run_database(
+    context: &Context,
+    draft: &mut Draft,
+    checks: &mut Checks,
+    endpoint: &DatabaseEndpoint,
+) -> Gate {
+    let names = &context.names;
+    let managed = context.spec().database.as_ref().and_then(|d| d.managed.as_ref());
+    let external = context.spec().database.as_ref().and_then(|d| d.external.as_ref());
+    let mut source = external
+        .map(|e| version(context, &e.secret_ref.name))
+        .unwrap_or_default();
+    if let Some(managed) = managed {
+        let claim = names.postgres_claim();
+        let id = &context.identity.identity;
+        if let Some(gate) = lost(
+            context,
+            &claim,
+            id.database_claim.as_deref(),
+            id.database_system_identifier.is_some(),
+        ) {
+            return gate;
+        }
+        draft.want(service::cluster_ip(
+            context,
+            &names.postgres(),
+            Role::Postgres,
+            5432,
+            "postgres",
+        ));
+        draft.want(stateful_set::postgres(context, managed));
+        draft
+            .desired
+            .extend(grown_claim(context, &claim, managed.storage.as_ref()));
+        match ready_pod(context, &names.postgres_pod()) {
+            Ok(container) => source = container,
+            Err(why) => return Gate::closed(Reason::WaitingForDatabase, why),
+        }
+    }
+    let question = digest::short(
+        format!(
+            "{source} {} {}",
+            endpoint.name,
+            context.annotation(ANNOTATION_RETRY)
+        )
+        .as_bytes(),
+    );
+    checks.database = Some(DatabaseCheck {
+        trigger: format!("{question}|{}", jobs_seen(context)),
+        service: context.ledger_key(),
+        host: endpoint.direct.0.clone(),
+        port: endpoint.direct.1,
+        database: endpoint.name.clone(),
+        ledger: endpoint.ledger.clone(),
+        managed: endpoint.managed.clone(),
+        ca_certificate: endpoint.ca.clone(),
+    });
+    let Some(answer) = current(context.observed.database.as_ref(), &question) else {
+        return Gate::closed(Reason::WaitingForDatabase, "Asking the database who it is.");
+    };
+    match &answer.facts {
+        Err(why) => Gate::closed(
+            Reason::WaitingForDatabase,
+            format!("The database doesn't answer: {why}"),
+        ),
+        Ok(facts) => right_database(context, facts),
+    }
+}
+
+/// Which content of a Secret an external server was asked with.
+fn version(context: &Context, secret: &str) -> String {
+    let object = context.observed.referenced.get(secret).and_then(Option::as_ref);
+    object
+        .map(|o| format!("{} {}", o.uid(), o.resource_version()))
+        .unwrap_or_default()
+}
+
+/// The answer to a question, whatever Jobs have ended since.
+fn current<'a, T>(answer: Option<&'a Answer<T>>, question: &str) -> Option<&'a Answer<T>> {
+    answer.filter(|a| a.trigger.split('|').next() == Some(question))
+}
+
+fn right_database(context: &Context, facts: &DatabaseFacts) -> Gate {
+    match &context.identity.identity.database_system_identifier {
+        Some(recorded) if !facts.system_identifier.is_empty() && *recorded != facts.system_identifier => {
+            Gate::closed(
+                Reason::WrongDatabase,
+                format!(
+                    "The database is {}, recorded is {recorded}: these are not the users that were here. Point back to the old one. After a restore into a new server, delete ConfigMap {} and status.identity.",
+                    facts.system_identifier,
+                    context.names.identity()
+                ),
+            )
+        }
+        _ => Gate::open("The database answers."),
+    }
+}
+
+fn run_cache(context: &Context, draft: &mut Draft, checks: &mut Checks, endpoint: &CacheEndpoint) -> Gate {
+    let names = &context.names;
+    let managed = context.spec().cache.as_ref().and_then(|c| c.managed.as_ref());
+    let external = context.spec().cache.as_ref().and_then(|c| c.external.as_ref());
+    let mut source = external
+        .map(|e| version(context, &e.secret_ref.name))
+        .unwrap_or_default();
+    if let Some(managed) = managed {
+        let claim = names.cache_claim();
+        if let Some(gate) = lost(
+            context,
+            &claim,
+            context.identity.identity.cache_claim.as_deref(),
+            false,
+        ) {
+            return gate;
+        }
+        let limit = stateful_set::cache_resources(managed).limits.and_then(|l| {
+            l.get("memory")
+                .and_then(|q| q.0.parse::<accord_crds::Quantity>().ok())
+        });
+        let max_memory = limit.map_or(0, |l| l.units() * 3 / 4);
+        draft.want(config::cache(context, max_memory));
+        draft.want(service::cluster_ip(
+            context,
+            &names.cache(),
+            Role::Cache,
+            6379,
+            "cache",
+        ));
+        draft.want(stateful_set::cache(context, managed));
+        draft
+            .desired
+            .extend(grown_claim(context, &claim, managed.storage.as_ref()));
+        match ready_pod(context, &names.cache_pod()) {
+            Ok(container) => source = container,
+            Err(why) => return Gate::closed(Reason::WaitingForCache, why),
+        }
+    }
+    let question = digest::short(source.as_bytes());
+    checks.cache = Some(CacheCheck {
+        trigger: question.clone(),
+        host: endpoint.host.clone(),
+        port: endpoint.port,
+        user: endpoint.user.clone(),
+        password: endpoint.password.clone(),
+        tls: endpoint.tls,
+        ca_certificate: endpoint.ca.clone(),
+    });
+    match current(context.observed.cache.as_ref(), &question).map(|a| &a.facts) {
+        None => Gate::closed(Reason::WaitingForCache, "Asking the cache whether it is there."),
+        Some(Err(why)) => Gate::closed(
+            Reason::WaitingForCache,
+            format!("The cache doesn't answer: {why}"),
+        ),
+        Some(Ok(_)) => Gate::open("The cache answers."),
+    }
+}
+
+/// A claim that was recorded and isn't there, or is another one.
+fn lost(context: &Context, claim: &str, recorded: Option<&str>, initialised: bool) -> Option<Gate> {
+    let recorded = recorded?;
+    let say = |what: &str| {
+        let note = if initialised {
+            " An empty volume will not be initialised anew."
+        } else {
+            ""
+        };
+        Some(Gate::closed(
+            Reason::DataMissing,
+            format!(
+                "Volume claim {claim} {what}. Restore it.{note} To go on with what is there now, delete ConfigMap {} and status.identity.",
+                context.names.identity()
+            ),
+        ))
+    };
+    match context.observed.objects.get(Kind::PersistentVolumeClaim, claim) {
+        None => say("held the data and is gone"),
+        Some(live) if live.is_deleting() => say("is being deleted while it is in use"),
+        Some(live) if live.uid() != recorded => say("isn't the one that held the data"),
+        Some(_) => None,
+    }
+}
+
+/// A claim grows, where its storage class allows it; it never shrinks.
+fn grown_claim(context: &Context, claim: &str, storage: Option<&Storage>) -> Option<Object> {
+    let live = context.observed.objects.get(Kind::PersistentVolumeClaim, claim)?;
+    let declared = stateful_set::size(storage);
+    let has = live.value["spec"]["resources"]["requests"]["storage"]
+        .as_str()?
+        .parse::<accord_crds::Quantity>()
+        .ok()?;
+    (declared.parse::<accord_crds::Quantity>().ok()? > has).then(|| Object {
+        key: live.key.clone(),
+        value: serde_json::json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": claim, "namespace": context.namespace()},
+            "spec": {"resources": {"requests": {"storage": declared}}},
+        }),
+    })
+}
+
+/// The container ID of a ready pod, or what it waits for.
+fn ready_pod(context: &Context, name: &str) -> Result<String, String> {
+    let Some(pod) = context.observed.objects.typed::<Pod>(Kind::Pod, name) else {
+        return Err(format!("Pod {name} isn't there yet."));
+    };
+    let status = pod.status.unwrap_or_default();
+    let containers = status.container_statuses.unwrap_or_default();
+    if let Some(container) = containers.first().filter(|c| c.ready) {
+        return Ok(format!(
+            "{} {}",
+            pod.metadata.uid.unwrap_or_default(),
+            container.container_id.clone().unwrap_or_default()
+        ));
+    }
+    let init = status.init_container_statuses.unwrap_or_default();
+    let why = init.iter().chain(&containers).find_map(|c| {
+        let state = c.state.as_ref()?;
+        let last = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+        let ended = state.terminated.as_ref().filter(|t| t.exit_code != 0).or(last);
+        ended.and_then(|t| t.message.clone()).or_else(|| {
+            state
+                .waiting
+                .as_ref()
+                .and_then(|w| w.message.clone().or_else(|| w.reason.clone()))
+        })
+    });
+    let unscheduled = status
+        .conditions
+        .unwrap_or_default()
+        .into_iter()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False")
+        .and_then(|c| c.message);
+    let detail = why.or(unscheduled).unwrap_or_else(|| "it is starting".into());
+    Err(format!("Pod {name} isn't ready: {}", detail.trim()))
+}
+
+/// How the Jobs stand: a change is a reason to read the ledger again.
+fn jobs_seen(context: &Context) -> String {
+    let states: Vec<String> = context
+        .observed
+        .objects
+        .of(Kind::Job)
+        .map(|job| {
+            let status = &job.value["status"];
+            format!("{}:{}:{}", job.uid(), status["succeeded"], status["failed"])
+        })
+        .collect();
+    digest::short(states.join(" ").as_bytes())
+}
+
+/// The ledger as it is now: `None` while Jobs have ended that it wasn't read after.
+pub fn ledger<'a>(context: &Context<'a>, checks: &Checks) -> Option<&'a [crate::observed::LedgerRow]> {
+    let trigger = &checks.database.as_ref()?.trigger;
+    let answer = context
+        .observed
+        .database
+        .as_ref()
+        .filter(|a| a.trigger == *trigger)?;
+    answer.facts.as_ref().ok()?.ledger.as_deref()
+}

@@ -1,0 +1,312 @@
+//! The plan: from a declaration and what is observed to the writes that are missing and the status that is true.
+
+use accord_crds::meta::{ANNOTATION_RETRY, FINALIZER};
+use accord_crds::spec::DeletionPolicy;
+use accord_crds::status::{AuthServiceStatus, CandidateState, Run};
+use accord_crds::{AuthService, ConditionType, Reason};
+
+use crate::binding::Audience;
+use crate::context::Context;
+use crate::diff;
+use crate::gate::Gate;
+use crate::identity;
+use crate::key::Kind;
+use crate::observed::Observed;
+use crate::outcome::{Action, Checks, Plan};
+use crate::phases::runs::Bench;
+use crate::phases::{Draft, credentials, data_stores, runs, verification, workload};
+use crate::prune;
+use crate::revision::{self, Revision};
+use crate::status::{self, Findings};
+use crate::validate;
+
+/// What is to be done about one service.
+pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
+    let context = Context::new(service, observed);
+    if service.metadata.deletion_timestamp.is_some() {
+        return prune::farewell(&context);
+    }
+    let declared = revision::declared(&service.spec);
+    let released = revision::released(&context);
+    if let Some(message) = validate::contradiction(service) {
+        return refused(
+            &context,
+            &declared,
+            released.as_ref(),
+            Reason::InvalidSpec,
+            message,
+        );
+    }
+
+    // 1 Credentials and data stores: what all revisions share.
+    let mut draft = Draft::default();
+    let mut checks = Checks::default();
+    let mut gates = Vec::new();
+    let credentials = credentials::run(&context, &mut draft);
+    let stores = if credentials.is_open() {
+        data_stores::run(&context, &mut draft, &mut checks)
+    } else {
+        waiting()
+    };
+    let shared = credentials.is_open() && stores.is_open();
+    gates.push((ConditionType::CredentialsReady, credentials));
+    gates.push((ConditionType::DataStoresReady, stores));
+
+    // 2 Migration, seeds and canary of the declared revision. A closed gate stops promotion only.
+    let withdrawn = withdrawn(&context, &declared, released.as_ref());
+    let mut runs = Vec::new();
+    let sources = workload::sources(&context);
+    let prepared = prepare(
+        &context,
+        &declared,
+        sources.as_ref(),
+        &checks,
+        shared,
+        &mut draft,
+        &mut runs,
+    );
+    let promotable = prepared.iter().all(|(_, gate)| gate.is_open()) && withdrawn.is_none();
+    gates.extend(prepared);
+
+    // 3 The servers: of the declared revision once it is prepared, else of the released one.
+    let unchanged = released.as_ref().is_some_and(|r| r.digest == declared.digest);
+    let serving = if promotable || unchanged {
+        Some(&declared)
+    } else {
+        released.as_ref()
+    };
+    workload::run(&context, &mut draft, serving, sources.as_ref());
+    let workload = workload::gate(&context, serving);
+
+    // 4 Verification: pod by pod, as their containers come up.
+    let consistency = verification::consistency(&context);
+    let verified = verification::gate(&context, serving, &consistency);
+    let agreed = workload.is_open() && verified.is_open();
+    gates.push((ConditionType::WorkloadReady, workload));
+    gates.push((ConditionType::ReplicasAgree, verified));
+
+    // 5 Promotion: what passed every gate is released.
+    let promoted = agreed && promotable && !unchanged;
+    if promoted || (agreed && unchanged && !is_latest(&context, &declared)) {
+        draft.want(revision::record(&context, &declared));
+    }
+
+    let recorded = identity::updated(&context);
+    let conflict = conflict(&draft, observed);
+    let findings = Findings {
+        gates,
+        obstacle: conflict.map(|message| (Reason::Conflict, message)),
+        released: released.as_ref(),
+        declared: &declared,
+        withdrawn,
+        rolling: promotable,
+    };
+    let rest = AuthServiceStatus {
+        consistency: Some(consistency),
+        identity: Some(recorded.identity),
+        runs,
+        ..AuthServiceStatus::default()
+    };
+    let status = status::compose(&context, &findings, rest);
+    let events = status::news(&context, &status);
+    let probe = verification::request(&context, serving, &checks);
+    Plan {
+        actions: actions(&context, draft),
+        status,
+        checks,
+        probe,
+        events,
+        requeue: None,
+        finished: false,
+    }
+}
+
+fn waiting() -> Gate {
+    Gate::closed(
+        Reason::WaitingForEarlierPhase,
+        "An earlier phase has to finish first.",
+    )
+}
+
+fn is_latest(context: &Context, declared: &Revision) -> bool {
+    revision::released(context).is_some_and(|r| r.digest == declared.digest)
+}
+
+/// Migration, seeds, canary: the first closed gate stops those after it.
+fn prepare(
+    context: &Context,
+    declared: &Revision,
+    sources: Option<&crate::binding::Sources>,
+    checks: &Checks,
+    shared: bool,
+    draft: &mut Draft,
+    done: &mut Vec<Run>,
+) -> Vec<(ConditionType, Gate)> {
+    let bound = sources
+        .filter(|_| shared)
+        .and_then(|s| workload::bind(context, declared, s, Audience::Job));
+    let Some((rendered, binding)) = bound else {
+        return vec![
+            (ConditionType::Migrated, waiting()),
+            (ConditionType::Seeded, waiting()),
+        ];
+    };
+    let ledger = data_stores::ledger(context, checks);
+    let bench = Bench {
+        revision: declared,
+        rendered: &rendered,
+        binding: &binding,
+        ledger,
+    };
+    let before = draft.desired.len();
+    let migration = runs::migration(context, &bench, draft, done);
+    let seeds = if migration.is_open() {
+        runs::seeds(context, &bench, draft, done)
+    } else {
+        waiting()
+    };
+    let seeds = if seeds.is_open() {
+        match runs::canary(context, &bench, draft) {
+            Gate::Open { .. } => seeds,
+            closed @ Gate::Closed { .. } => closed,
+        }
+    } else {
+        seeds
+    };
+    if draft.desired[before..].iter().any(|o| o.key.kind == Kind::Job) {
+        let jobs = draft.desired.split_off(before);
+        workload::want_binding(context, draft, &binding, &rendered);
+        draft.desired.extend(jobs);
+    }
+    vec![
+        (ConditionType::Migrated, migration),
+        (ConditionType::Seeded, seeds),
+    ]
+}
+
+/// Why the declared revision was withdrawn, or is to be: pods that don't start, or that don't agree, while another revision
+/// is released. It stays withdrawn until the declaration or the annotation `accord.dev/retry` changes.
+fn withdrawn(
+    context: &Context,
+    declared: &Revision,
+    released: Option<&Revision>,
+) -> Option<(Reason, String)> {
+    released.filter(|r| r.digest != declared.digest)?;
+    let retry = context.annotation(ANNOTATION_RETRY);
+    let stored = context.stored_status().and_then(|s| s.candidate.as_ref());
+    if let Some(before) = stored
+        .filter(|c| c.state == CandidateState::Withdrawn && c.revision == declared.digest && c.retry == retry)
+    {
+        let reason = Reason::ALL
+            .iter()
+            .copied()
+            .find(|r| r.as_str() == before.reason)
+            .unwrap_or(Reason::CandidateWithdrawn);
+        return Some((reason, before.message.clone()));
+    }
+    let not_starting = workload::failing(context, &declared.digest).map(|why| (Reason::PodsNotStarting, why));
+    not_starting.or_else(|| {
+        verification::divergence(context, &declared.digest).map(|why| (Reason::ReplicasDiverge, why))
+    })
+}
+
+/// A declaration that contradicts itself changes nothing: what runs goes on.
+fn refused(
+    context: &Context,
+    declared: &Revision,
+    released: Option<&Revision>,
+    reason: Reason,
+    message: String,
+) -> Plan {
+    let findings = Findings {
+        gates: Vec::new(),
+        obstacle: Some((reason, message)),
+        released,
+        declared,
+        withdrawn: None,
+        rolling: false,
+    };
+    let rest = AuthServiceStatus {
+        consistency: Some(verification::consistency(context)),
+        identity: Some(context.identity.identity.clone()),
+        ..AuthServiceStatus::default()
+    };
+    let status = status::compose(context, &findings, rest);
+    let events = status::news(context, &status);
+    Plan {
+        status,
+        events,
+        ..Plan::default()
+    }
+}
+
+/// An object that is wanted and exists as somebody else's.
+fn conflict(draft: &Draft, observed: &Observed) -> Option<String> {
+    let wanted = draft
+        .desired
+        .iter()
+        .map(|o| &o.key)
+        .chain(draft.generate.iter().map(|g| &g.object.key));
+    let key = wanted.into_iter().find(|key| observed.foreign.contains(key))?;
+    Some(format!(
+        "{} {} exists and isn't Accord's: it is left alone. Rename or remove it, or give the AuthService another name.",
+        key.kind.as_str(),
+        key.name
+    ))
+}
+
+/// The writes that are missing, in the order of the phases.
+fn actions(context: &Context, draft: Draft) -> Vec<Action> {
+    let objects = &context.observed.objects;
+    let foreign = &context.observed.foreign;
+    let mut actions: Vec<Action> = prune::finalizer(context).into_iter().collect();
+    // A container that isn't the proved one must not take traffic a moment longer.
+    actions.extend(verification::gates(context).into_iter().map(Action::Gate));
+    actions.extend(
+        draft
+            .generate
+            .into_iter()
+            .filter(|g| {
+                objects.get(Kind::Secret, &g.object.key.name).is_none() && !foreign.contains(&g.object.key)
+            })
+            .map(Action::Generate),
+    );
+    for desired in draft.desired {
+        let live = objects.get(desired.key.kind, &desired.key.name);
+        // A Job can't be changed, and needn't be: its name holds its revision.
+        let settled = foreign.contains(&desired.key) || (desired.key.kind == Kind::Job && live.is_some());
+        // What is being deleted comes back once it is gone.
+        if settled || live.is_some_and(crate::key::Object::is_deleting) {
+            continue;
+        }
+        actions.extend(diff::change(&desired, live));
+    }
+    actions.extend(workload::owners(context).into_iter().map(Action::Replace));
+    let doomed = draft
+        .delete
+        .into_iter()
+        .chain(prune::jobs(context))
+        .chain(revision::superfluous(context));
+    for object in doomed.filter(|o| !o.is_deleting()) {
+        actions.push(Action::Delete {
+            uid: object.uid().to_owned(),
+            key: object.key,
+        });
+    }
+    actions
+}
+
+/// True when the service asks for its data to be deleted with it.
+pub(crate) fn deletes_data(service: &AuthService) -> bool {
+    service.spec.deletion_policy == DeletionPolicy::Delete
+}
+
+/// True when the finalizer is set.
+pub(crate) fn has_finalizer(service: &AuthService) -> bool {
+    service
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|f| f == FINALIZER)
+}

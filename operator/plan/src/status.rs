@@ -1,0 +1,239 @@
+//! The status: conditions that keep their transition times, messages of bounded length, news when a reason changes.
+
+use accord_crds::meta::ANNOTATION_RETRY;
+use accord_crds::status::{
+    AuthServiceStatus, Candidate, CandidateState, MESSAGE_LIMIT, Revision as RevisionStatus,
+};
+use accord_crds::{ConditionType, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::context::Context;
+use crate::gate::Gate;
+use crate::labels::{self, Role};
+use crate::outcome::Event;
+use crate::phases::workload;
+use crate::revision::Revision;
+
+/// A message of at most [`MESSAGE_LIMIT`] bytes, on one line.
+pub fn bounded(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() <= MESSAGE_LIMIT {
+        return line;
+    }
+    let mut end = MESSAGE_LIMIT - '…'.len_utf8();
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &line[..end])
+}
+
+/// What the phases came to.
+pub struct Findings<'a> {
+    /// The phases in order, with their gates.
+    pub gates: Vec<(ConditionType, Gate)>,
+    /// What overrides all phases: a contradiction, a conflict, a failed candidate.
+    pub obstacle: Option<(Reason, String)>,
+    /// The released revision.
+    pub released: Option<&'a Revision>,
+    /// The declared revision.
+    pub declared: &'a Revision,
+    /// Set when the declared revision failed and was withdrawn.
+    pub withdrawn: Option<(Reason, String)>,
+    /// True while pods of the declared revision are being started or verified.
+    pub rolling: bool,
+}
+
+/// The status that is true now.
+pub fn compose(context: &Context, findings: &Findings, rest: AuthServiceStatus) -> AuthServiceStatus {
+    let stored = context.stored_status();
+    let servers: Vec<_> = workload::servers(context).collect();
+    let ready =
+        |p: &&&crate::key::Object| workload::condition(p, "Ready").is_some_and(|c| c["status"] == "True");
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let mut conditions = Conditions {
+        context,
+        list: Vec::new(),
+    };
+    summary(findings, &mut conditions);
+    let mut open = true;
+    for (kind, gate) in &findings.gates {
+        match gate {
+            Gate::Open { message } => conditions.set(*kind, "True", Reason::Succeeded, message),
+            Gate::Closed { reason, message } if open || *reason != Reason::WaitingForEarlierPhase => {
+                conditions.set(*kind, "False", *reason, message);
+            }
+            Gate::Closed { .. } => {
+                conditions.set(
+                    *kind,
+                    "Unknown",
+                    Reason::WaitingForEarlierPhase,
+                    "An earlier phase has to finish first.",
+                );
+            }
+        }
+        open &= gate.is_open();
+    }
+    AuthServiceStatus {
+        observed_generation: context.service.metadata.generation,
+        replicas: count(servers.len()),
+        ready_replicas: count(servers.iter().filter(ready).count()),
+        selector: selector(context.names.service()),
+        conditions: conditions.list,
+        released: findings.released.map(|r| RevisionStatus {
+            revision: r.digest.clone(),
+            image: r.spec.image.clone(),
+        }),
+        candidate: candidate(context, findings),
+        runs: if rest.runs.is_empty() {
+            stored.map(|s| s.runs.clone()).unwrap_or_default()
+        } else {
+            rest.runs
+        },
+        ..rest
+    }
+}
+
+fn selector(service: &str) -> String {
+    labels::selector(service, Role::Server)
+        .into_iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+fn candidate(context: &Context, findings: &Findings) -> Option<Candidate> {
+    let declared = findings.declared;
+    if findings.released.is_some_and(|r| r.digest == declared.digest) {
+        return None;
+    }
+    let (state, reason, message) = match &findings.withdrawn {
+        Some((reason, message)) => (
+            CandidateState::Withdrawn,
+            reason.as_str().to_owned(),
+            bounded(message),
+        ),
+        None if findings.rolling => (CandidateState::RollingOut, String::new(), String::new()),
+        None => (CandidateState::Preparing, String::new(), String::new()),
+    };
+    Some(Candidate {
+        revision: declared.digest.clone(),
+        image: declared.spec.image.clone(),
+        state,
+        message,
+        reason,
+        retry: context.annotation(ANNOTATION_RETRY).to_owned(),
+    })
+}
+
+/// Ready, Reconciling, Stalled.
+fn summary(findings: &Findings, conditions: &mut Conditions) {
+    let closed = findings.gates.iter().find_map(|(_, gate)| match gate {
+        Gate::Open { .. } => None,
+        Gate::Closed { reason, message } => Some((*reason, message.clone())),
+    });
+    let withdrawn = findings.withdrawn.as_ref().map(|(reason, message)| {
+        let text = format!(
+            "The declared revision failed ({}); {} {message}",
+            reason.as_str(),
+            match findings.released {
+                Some(released) => format!("{} serves on.", released.digest),
+                None => "nothing is released.".into(),
+            }
+        );
+        (Reason::CandidateWithdrawn, text)
+    });
+    match findings.obstacle.clone().or(withdrawn).or(closed) {
+        None => {
+            conditions.set(
+                ConditionType::Ready,
+                "True",
+                Reason::AsDeclared,
+                "Every replica agrees and takes traffic.",
+            );
+            conditions.set(ConditionType::Reconciling, "False", Reason::AsDeclared, "");
+            conditions.set(ConditionType::Stalled, "False", Reason::AsDeclared, "");
+        }
+        Some((reason, message)) => {
+            let (reconciling, stalled) = if reason.needs_person() {
+                ("False", "True")
+            } else {
+                ("True", "False")
+            };
+            conditions.set(ConditionType::Ready, "False", reason, &message);
+            conditions.set(ConditionType::Reconciling, reconciling, reason, "");
+            conditions.set(ConditionType::Stalled, stalled, reason, "");
+        }
+    }
+}
+
+/// Conditions under construction.
+struct Conditions<'a> {
+    context: &'a Context<'a>,
+    list: Vec<Condition>,
+}
+
+impl Conditions<'_> {
+    fn set(&mut self, kind: ConditionType, status: &str, reason: Reason, message: &str) {
+        let before = self
+            .context
+            .stored_status()
+            .and_then(|s| s.conditions.iter().find(|c| c.type_ == kind.as_str()))
+            .filter(|c| c.status == status);
+        self.list.push(Condition {
+            type_: kind.as_str().into(),
+            status: status.into(),
+            reason: reason.as_str().into(),
+            message: bounded(message),
+            observed_generation: self.context.service.metadata.generation,
+            last_transition_time: before.map_or(Time(self.context.observed.now), |c| {
+                c.last_transition_time.clone()
+            }),
+        });
+    }
+}
+
+/// News: each condition whose reason is another than the stored one, except for what says nothing.
+pub fn news(context: &Context, status: &AuthServiceStatus) -> Vec<Event> {
+    let stored = context
+        .stored_status()
+        .map(|s| s.conditions.as_slice())
+        .unwrap_or_default();
+    let told = [ConditionType::Reconciling, ConditionType::Stalled];
+    ConditionType::ALL
+        .into_iter()
+        .filter(|kind| !told.contains(kind))
+        .filter_map(|kind| {
+            let condition = status.conditions.iter().find(|c| c.type_ == kind.as_str())?;
+            let before = stored.iter().find(|c| c.type_ == kind.as_str());
+            let reason = Reason::ALL
+                .iter()
+                .copied()
+                .find(|r| r.as_str() == condition.reason)?;
+            let silent = reason == Reason::WaitingForEarlierPhase
+                || before.is_some_and(|b| b.reason == condition.reason);
+            (!silent).then(|| Event {
+                warning: reason.needs_person()
+                    || matches!(
+                        reason,
+                        Reason::ReplicasDiverge | Reason::ProbeBlocked | Reason::VerificationBroken
+                    ),
+                phase: kind,
+                reason,
+                message: condition.message.clone(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_cut_at_a_character() {
+        let long = "ä".repeat(400);
+        let cut = bounded(&long);
+        assert!(cut.len() <= MESSAGE_LIMIT && cut.ends_with('…'), "{}", cut.len());
+        assert_eq!(bounded("two\n lines"), "two lines");
+    }
+}

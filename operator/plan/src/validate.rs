@@ -1,0 +1,52 @@
+//! What admission can't check: the rules of the CRD once more (an old API server, a resource from a backup), and what
+//! spans several fields.
+
+use accord_crds::AuthService;
+use accord_crds::spec::BindingSource;
+
+use crate::binding;
+use crate::names::SERVICE_LIMIT;
+use crate::preset::Preset;
+
+/// The first contradiction of a declaration: the field, the value and the way out.
+pub(crate) fn contradiction(service: &AuthService) -> Option<String> {
+    let name = service.metadata.name.as_deref().unwrap_or_default();
+    if name.len() > SERVICE_LIMIT {
+        return Some(format!(
+            "metadata.name has {} characters, {SERVICE_LIMIT} are allowed: choose a shorter name.",
+            name.len()
+        ));
+    }
+    let spec = &service.spec;
+    if Preset::of(spec.framework).is_none() {
+        return Some("spec.framework names a preset that this version of Accord doesn't know: upgrade Accord, or use Custom.".into());
+    }
+    if let Err(errors) = kube::core::cel::validate_cel(service) {
+        return Some(errors.to_string());
+    }
+    if let Some((index, binding)) = spec
+        .bindings
+        .iter()
+        .enumerate()
+        .find(|(_, b)| !binding::available(spec, b.source))
+    {
+        let (source, backend) = described(binding.source);
+        return Some(format!(
+            "spec.bindings[{index}].source is {source:?}, but spec.{backend} isn't declared: declare it or take the binding away."
+        ));
+    }
+    None
+}
+
+fn described(source: BindingSource) -> (String, &'static str) {
+    let name = serde_json::to_value(source)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default();
+    let backend = if name.starts_with("cache") {
+        "cache"
+    } else {
+        "database"
+    };
+    (name, backend)
+}
