@@ -3,7 +3,7 @@
 #
 # Uses the cluster of KUBECONFIG, a namespace of its own, and removes all it made. KUBECTL and HELM default to kubectl and helm; the caller
 # has to be an administrator who may impersonate. The pods are held before scheduling, so that no scheduler and no kubelet writes their
-status: what differs, this did.
+# status: what differs, this did.
 #
 # Each forbidden change is tried twice: before the policy is installed it has to succeed (so it's neither RBAC nor validation that refuses
 # it), and afterwards it has to fail with the policy's own words.
