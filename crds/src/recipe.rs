@@ -60,7 +60,7 @@ pub struct Login {
     pub fields: std::collections::BTreeMap<String, String>,
     /// The status of a login that succeeded. Default: 200. A form login that redirects answers 302.
     #[serde(default = "default_ok")]
-    #[schemars(range(min = 200, max = 399))]
+    #[schemars(with = "i32", range(min = 200, max = 399))]
     pub status: u16,
     /// The session cookie that a login sets, where sessions are used. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ pub struct Check {
     pub username: Option<String>,
     /// The status for somebody who is not logged in. Default: 401. A page that sends people to its login form answers 302.
     #[serde(default = "default_unauthorized")]
-    #[schemars(range(min = 300, max = 499))]
+    #[schemars(with = "i32", range(min = 300, max = 499))]
     pub rejected_status: u16,
 }
 

@@ -35,8 +35,8 @@ use crate::status::AuthServiceStatus;
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 40").message("metadata.name is longer than 40 characters: the names of pods and volumes are made from it and end at 63. Choose a shorter name.").field_path(".metadata.name"),
-    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name has to begin with a letter and consist of a-z, 0-9 and '-': a Service of that name is made.").field_path(".metadata.name")
+    validation = Rule::new("self.metadata.name.size() <= 40").message("metadata.name is longer than 40 characters: the names of pods and volumes are made from it and end at 63. Choose a shorter name."),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')").message("metadata.name has to begin with a letter and consist of a-z, 0-9 and '-': a Service of that name is made.")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -45,8 +45,9 @@ use crate::status::AuthServiceStatus;
     validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || has(self.database)").message("spec.replicas is greater than 1 without spec.database: each replica would keep users of its own, and logins would work on one of them only. Declare 'database: {managed: {}}' (or 'external'), or set replicas to 1.").field_path(".replicas"),
     validation = Rule::new("!has(oldSelf.database) || has(self.database)").message("spec.database can't be taken away once declared: the users are in it. Put it back; to start over, create an AuthService of another name.").field_path(".database"),
     validation = Rule::new("!has(oldSelf.cache) || has(self.cache)").message("spec.cache can't be taken away once declared: the sessions are in it. Put it back; to start over, create an AuthService of another name.").field_path(".cache"),
-    validation = Rule::new("self.framework != 'Custom' || (has(self.verification) && has(self.verification.recipe))").message("spec.framework is Custom and spec.verification.recipe is not set: Accord has to know how to log in to prove that replicas agree. Add the recipe, or use a preset."),
-    validation = Rule::new("self.framework != 'Custom' || (has(self.verification) && has(self.verification.canary))").message("spec.framework is Custom and spec.verification.canary is not set: Accord has to know the command that creates the account it logs in with. Add canary.command, or use a preset.")
+    validation = Rule::new("has(self.database) || ((!has(self.seeds) || self.seeds.size() == 0) && !has(self.migration))").message("spec.seeds or spec.migration is set without spec.database: there is nothing to load or to migrate. Declare 'database: {managed: {}}' (or 'external'), or take them away."),
+    validation = Rule::new("self.framework != 'Custom' || !has(self.database) || (has(self.verification) && has(self.verification.recipe))").message("spec.framework is Custom and spec.verification.recipe is not set: Accord has to know how to log in to prove that replicas agree. Add the recipe, or use a preset."),
+    validation = Rule::new("self.framework != 'Custom' || !has(self.database) || (has(self.verification) && has(self.verification.canary))").message("spec.framework is Custom and spec.verification.canary is not set: Accord has to know the command that creates the account it logs in with. Add canary.command, or use a preset.")
 )]
 pub struct AuthServiceSpec {
     /// The preset: default bindings, command, port, health path and recipe. Every part can be overridden.

@@ -20,7 +20,10 @@ fn main() -> ExitCode {
         }
     };
     let files = [
-        (root.join("../charts/accord/files/authservices.accord.dev.yaml"), yaml.clone()),
+        (
+            root.join("../charts/accord/files/authservices.accord.dev.yaml"),
+            yaml.clone(),
+        ),
         (root.join("generated/authservices.accord.dev.yaml"), yaml),
         (root.join("generated/reference.md"), reference::markdown(&crd)),
     ];
