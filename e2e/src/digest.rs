@@ -73,12 +73,21 @@ impl Key {
     }
 }
 
+/// True for names that are never an input.
+pub(crate) fn is_leftover(name: &str) -> bool {
+    LEFTOVERS.contains(&name) || has_suffix(name, "pyc") || has_suffix(name, "sqlite3")
+}
+
+fn has_suffix(name: &str, suffix: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == suffix)
+}
+
 fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(dir).with_context(|| format!("can't list {}", dir.display()))? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if LEFTOVERS.contains(&name.as_ref()) || name.ends_with(".pyc") || name.ends_with(".sqlite3") {
+        if is_leftover(&name) {
             continue;
         }
         let kind = entry.file_type()?;

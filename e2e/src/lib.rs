@@ -4,11 +4,14 @@
 //! Everything here runs other programs (kubectl, helm, buildah) rather than linking a client: `cargo xtask` compiles
 //! in seconds, and what it does can be repeated by hand.
 
+pub mod cluster;
 pub mod digest;
 pub mod embedded;
 pub mod exec;
-mod images;
+pub mod http;
+pub mod images;
 mod machine;
 pub mod paths;
 mod process;
 pub mod progress;
+pub mod wait;

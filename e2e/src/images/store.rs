@@ -1,11 +1,206 @@
-//! The image builder's own store: images of this project don't mix with the user's.
+//! Building and keeping images: buildah on a store of the project's own for the embedded cluster, docker or buildah
+//! as the user has them for another.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
-use crate::exec::Cmd;
+use super::Built;
+use crate::exec::{Cmd, find};
 use crate::paths;
+
+/// How images are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Builder {
+    /// buildah without a container runtime and without a registry.
+    Chroot,
+    /// The user's buildah.
+    Buildah,
+    /// The user's docker, which keeps the images itself.
+    Docker,
+}
+
+/// What an image is built from.
+pub(super) struct Source<'a> {
+    /// The directory that COPY copies from.
+    pub(super) context: &'a Path,
+    /// The recipe; none: the directory's Containerfile.
+    pub(super) recipe: Option<&'a str>,
+    /// Build arguments.
+    pub(super) args: &'a [(String, String)],
+}
+
+impl Builder {
+    /// What the user has, for a cluster of the user's own.
+    pub(crate) fn of_user() -> Result<Self> {
+        if find("docker").is_some() && Cmd::new("docker").arg("info").succeeds() {
+            return Ok(Self::Docker);
+        }
+        if find("buildah").is_some() {
+            return Ok(Self::Buildah);
+        }
+        bail!(
+            "images are built with docker (its daemon has to run) or with buildah, and neither is here: install one"
+        )
+    }
+
+    /// True where nothing can be pulled.
+    pub(super) fn is_offline(self) -> bool {
+        self == Self::Chroot
+    }
+
+    /// A directory of its own for one build, removed with the value.
+    pub(super) fn workspace(self) -> Result<Workspace> {
+        let dir = paths::cache_dir("tmp")?;
+        let taken = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        let dir = dir.join(format!("image-{}-{taken}", std::process::id()));
+        Ok(Workspace(paths::ensure(&dir)?))
+    }
+
+    /// The image, if it was built from the same inputs before.
+    pub(super) fn built_before(self, reference: &str, key: &str) -> Result<Option<Built>> {
+        let found = match self {
+            Self::Docker => Cmd::new("docker")
+                .args(["image", "inspect", &keyed(reference, key)])
+                .succeeds(),
+            Self::Chroot | Self::Buildah => archive(reference, key)?.is_file(),
+        };
+        Ok(if found {
+            Some(self.result(reference, key)?)
+        } else {
+            None
+        })
+    }
+
+    /// Builds an image and keeps it under its name and key.
+    pub(super) fn build(self, reference: &str, key: &str, source: &Source<'_>) -> Result<Built> {
+        let recipe = match source.recipe {
+            Some(text) => {
+                let file = source.context.join(".recipe");
+                paths::write(&file, text)?;
+                file
+            }
+            None => source.context.join("Containerfile"),
+        };
+        let args = source
+            .args
+            .iter()
+            .map(|(name, value)| format!("--build-arg={name}={value}"));
+        if self == Self::Docker {
+            Cmd::new("docker")
+                .args([
+                    "build",
+                    "--quiet",
+                    "--tag",
+                    reference,
+                    "--tag",
+                    &keyed(reference, key),
+                ])
+                .args(args)
+                .arg("--file")
+                .arg(&recipe)
+                .arg(source.context)
+                .run()?;
+            return self.result(reference, key);
+        }
+        let mut build = self.buildah()?.args(["bud", "--quiet", "--tag", reference]);
+        if self == Self::Chroot {
+            // Needs no runtime; the format is docker's, so that a health check of a Containerfile is kept.
+            build = build.args(["--isolation", "chroot", "--format", "docker", "--pull=false"]);
+        }
+        build
+            .args(args)
+            .arg("--file")
+            .arg(&recipe)
+            .arg(source.context)
+            .run()?;
+        let archive = archive(reference, key)?;
+        let unfinished = archive.with_extension(format!("{}.tar", std::process::id()));
+        self.buildah()?
+            .args([
+                "push",
+                "--quiet",
+                reference,
+                &format!("docker-archive:{}:{reference}", unfinished.display()),
+            ])
+            .run()?;
+        std::fs::rename(&unfinished, &archive)
+            .with_context(|| format!("can't write {}", archive.display()))?;
+        forget_older(&archive, reference)?;
+        self.result(reference, key)
+    }
+
+    /// Puts an image that was built before back into the store, for one that is built FROM it.
+    pub(super) fn ensure_in_store(self, built: &Built) -> Result<()> {
+        let Some(archive) = &built.archive else {
+            return Ok(());
+        };
+        if self
+            .buildah()?
+            .args(["inspect", "--type", "image", &built.reference])
+            .succeeds()
+        {
+            return Ok(());
+        }
+        self.buildah()?
+            .args([
+                "pull",
+                "--quiet",
+                &format!("docker-archive:{}", archive.display()),
+            ])
+            .run()
+    }
+
+    /// Gives an image another name and pushes it there.
+    pub(crate) fn push(self, reference: &str, remote: &str) -> Result<()> {
+        if self == Self::Docker {
+            Cmd::new("docker").args(["tag", reference, remote]).run()?;
+            return Cmd::new("docker").args(["push", "--quiet", remote]).run();
+        }
+        self.buildah()?
+            .args(["push", "--quiet", reference, &format!("docker://{remote}")])
+            .run()
+    }
+
+    fn buildah(self) -> Result<Cmd> {
+        if self == Self::Chroot {
+            buildah()
+        } else {
+            Ok(Cmd::new("buildah"))
+        }
+    }
+
+    fn result(self, reference: &str, key: &str) -> Result<Built> {
+        let archive = if self == Self::Docker {
+            None
+        } else {
+            Some(archive(reference, key)?)
+        };
+        Ok(Built {
+            reference: reference.to_owned(),
+            key: key.to_owned(),
+            archive,
+        })
+    }
+}
+
+/// A directory that is removed with the value.
+pub(super) struct Workspace(PathBuf);
+
+impl Workspace {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// buildah on the project's own store.
 pub(crate) fn buildah() -> Result<Cmd> {
@@ -16,4 +211,59 @@ pub(crate) fn buildah() -> Result<Cmd> {
         .arg(root)
         .arg("--runroot")
         .arg(runroot))
+}
+
+/// `localhost/postgres:17` and a key make `IMAGES/postgres_17-KEY.tar`.
+fn archive(reference: &str, key: &str) -> Result<PathBuf> {
+    Ok(paths::cache_dir("images")?.join(format!("{}{key}.tar", stem(reference))))
+}
+
+fn stem(reference: &str) -> String {
+    format!(
+        "{}-",
+        reference
+            .rsplit('/')
+            .next()
+            .unwrap_or(reference)
+            .replace(':', "_")
+    )
+}
+
+fn keyed(reference: &str, key: &str) -> String {
+    format!(
+        "{}:{key}",
+        reference.rsplit_once(':').map_or(reference, |(name, _)| name)
+    )
+}
+
+/// Keeps the newest few archives of an image: each build of the operator would add one for ever.
+fn forget_older(newest: &Path, reference: &str) -> Result<()> {
+    let mut others: Vec<(std::time::SystemTime, PathBuf)> = std::fs::read_dir(paths::cache_dir("images")?)?
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().starts_with(&stem(reference)) && e.path() != newest)
+        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .collect();
+    others.sort();
+    others.reverse();
+    for (_, old) in others.into_iter().skip(2) {
+        let _ = std::fs::remove_file(old);
+    }
+    // Layers without a name, left by earlier builds: the store may keep them, it only grows by them.
+    let _ = buildah()?.args(["rmi", "--prune"]).outcome();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_archives_and_keyed_tags_tell_images_apart() {
+        assert_eq!(stem("localhost/postgres:17"), "postgres_17-");
+        assert_ne!(stem("localhost/postgres:17"), stem("localhost/postgres:1"));
+        assert_eq!(
+            keyed("localhost/accord-operator:dev", "abc"),
+            "localhost/accord-operator:abc"
+        );
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+use accord_e2e::cluster::Cluster;
+use accord_e2e::images::Image;
 use accord_e2e::{embedded, progress};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -11,6 +13,12 @@ use clap::{Parser, Subcommand};
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
+    /// Use this context of your own kubeconfig instead of the embedded cluster.
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+    /// With --context: push the images there (HOST/PATH) instead of loading them into kind, k3d or minikube.
+    #[arg(long, global = true, value_name = "HOST/PATH", requires = "context")]
+    registry: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -20,6 +28,12 @@ enum Command {
     /// The embedded cluster of this machine.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Builds images where their inputs changed, and brings them to the cluster.
+    Images {
+        /// postgres, valkey, python, operator, or the name of a directory in examples/. Without names: all that the
+        /// demo needs.
+        names: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -46,9 +60,37 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode> {
-    match cli.command {
-        Command::Cluster(command) => cluster(&command),
+    match &cli.command {
+        Command::Cluster(command) => cluster(command),
+        Command::Images { names } => images(&cli, names),
     }
+}
+
+/// The cluster that the arguments name, up and answering.
+fn target(cli: &Cli) -> Result<Cluster> {
+    match &cli.context {
+        Some(context) => Cluster::context(context, cli.registry.as_deref()),
+        None => Cluster::embedded(),
+    }
+}
+
+fn images(cli: &Cli, names: &[String]) -> Result<ExitCode> {
+    let cluster = target(cli)?;
+    let defaults = ["postgres", "valkey", "operator", "django-orders"].map(str::to_owned);
+    for name in if names.is_empty() { &defaults[..] } else { names } {
+        let image = match name.as_str() {
+            "postgres" => Image::Postgres,
+            "valkey" => Image::Valkey,
+            "python" => Image::Python,
+            "operator" => Image::Operator,
+            example => Image::example(example),
+        };
+        match cluster.load(&image)? {
+            Some(reference) => progress::say(&format!("{reference} is on the cluster")),
+            None => progress::say(&format!("{name}: this cluster pulls the public image")),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn cluster(command: &ClusterCommand) -> Result<ExitCode> {

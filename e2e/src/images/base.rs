@@ -1,0 +1,94 @@
+//! Images that are a small Debian with one program: the data stores of the embedded cluster, and the base of the
+//! example applications.
+
+use anyhow::Result;
+
+use super::store::{Builder, Source};
+use super::{Built, Image};
+use crate::digest::Key;
+use crate::exec::Cmd;
+use crate::{paths, progress};
+
+/// What a base image is made of.
+pub(super) struct Base {
+    image: Image,
+    suite: &'static str,
+    packages: &'static str,
+    /// The rest of its Containerfile.
+    recipe: &'static str,
+}
+
+/// The official image's user has the id 999, and so manifests count on it; `initdb` wants its user to have a name.
+pub(super) const POSTGRES: Base = Base {
+    image: Image::Postgres,
+    suite: "trixie",
+    packages: "postgresql-17,ca-certificates",
+    recipe: "RUN groupmod -g 999 postgres && usermod -u 999 -g 999 postgres\n\
+             ENV PATH=/usr/lib/postgresql/17/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8\n\
+             EXPOSE 5432\nUSER 999:999\n",
+};
+
+pub(super) const VALKEY: Base = Base {
+    image: Image::Valkey,
+    suite: "trixie",
+    packages: "valkey-server,valkey-tools,ca-certificates",
+    recipe: "RUN groupmod -g 999 valkey && usermod -u 999 -g 999 valkey\n\
+             ENV LANG=C.UTF-8\nEXPOSE 6379\nUSER 999:999\n",
+};
+
+/// The same version as `docker.io/library/python:3.11-slim`, and as there the program is called `python`.
+pub(super) const PYTHON: Base = Base {
+    image: Image::Python,
+    suite: "bookworm",
+    packages: "python3,ca-certificates",
+    recipe: "RUN ln -s python3 /usr/bin/python\nENV LANG=C.UTF-8\nCMD [\"python3\"]\n",
+};
+
+/// Files that no container needs, and that half the size of a small Debian.
+const LEFT_OUT: [&str; 5] = [
+    "/usr/share/doc/*",
+    "/usr/share/man/*",
+    "/usr/share/locale/*",
+    "/usr/share/info/*",
+    "/usr/share/lintian/*",
+];
+
+impl Base {
+    /// Builds it, unless it is there.
+    pub(super) fn build(&self, builder: &Builder) -> Result<Built> {
+        let recipe = format!("FROM scratch\nADD base.tar /\n{}", self.recipe);
+        let reference = self.image.reference();
+        let key = Key::default()
+            .text("suite", self.suite)
+            .text("packages", self.packages)
+            .text("left out", &LEFT_OUT.join(" "))
+            .text("recipe", &recipe)
+            .finish();
+        if let Some(built) = builder.built_before(&reference, &key)? {
+            return Ok(built);
+        }
+        progress::during(&format!("building {reference}"), "first time: about 30 s", || {
+            let work = builder.workspace()?;
+            let tarball = work.path().join("base.tar");
+            let mut debian = Cmd::new("mmdebstrap").args(["--quiet", "--variant=minbase"]);
+            for pattern in LEFT_OUT {
+                debian = debian.arg(format!("--dpkgopt=path-exclude={pattern}"));
+            }
+            debian
+                .arg(format!("--include={}", self.packages))
+                .arg(self.suite)
+                .arg(&tarball)
+                .env("TMPDIR", paths::cache_dir("tmp")?)
+                .run()?;
+            builder.build(
+                &reference,
+                &key,
+                &Source {
+                    context: work.path(),
+                    recipe: Some(&recipe),
+                    args: &[],
+                },
+            )
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! The operator's image: two static binaries and nothing else.
+
+use anyhow::{Context, Result, bail};
+
+use super::store::{Builder, Source};
+use super::{Built, Image};
+use crate::digest::Key;
+use crate::exec::{Cmd, find};
+use crate::{paths, progress};
+
+const BINARIES: [&str; 2] = ["accord-operator", "accord-runner"];
+const RECIPE: &str = "FROM scratch\nCOPY accord-operator accord-runner /\nUSER 65532:65532\nENTRYPOINT [\"/accord-operator\"]\n";
+
+/// Builds the binaries, which cargo does only where something changed, and the image around them.
+pub(super) fn build(builder: &Builder) -> Result<Built> {
+    let arch = std::env::consts::ARCH;
+    let target = format!("{arch}-unknown-linux-gnu");
+    // Outside of the checkout: every checkout shares what was compiled, and it is by far the longest step.
+    let target_dir = match std::env::var_os("CARGO_TARGET_DIR").filter(|d| !d.is_empty()) {
+        Some(dir) => paths::checkout().join(dir),
+        None => paths::cache_dir("target")?,
+    };
+    let output = target_dir.join(&target).join("release");
+    let expectation = if output.exists() {
+        ""
+    } else {
+        "first time: about 5 min on two cores"
+    };
+    let cargo = find("cargo").context("there is no `cargo` on the PATH")?;
+    let mut command = Cmd::new(cargo)
+        .args(["build", "--release", "--quiet", "--locked", "--target", &target])
+        .cwd(paths::checkout())
+        .env("CARGO_TARGET_DIR", &target_dir)
+        // A binary that needs no C library of the image: the image has none.
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    for binary in BINARIES {
+        command = command.args(["--package", binary]);
+    }
+    progress::during("compiling the operator and the runner", expectation, || {
+        command.run()
+    })?;
+
+    let mut key = Key::default().text("recipe", RECIPE);
+    for binary in BINARIES {
+        let file = output.join(binary);
+        if !file.is_file() {
+            bail!(
+                "cargo built no {}: has the binary another name in its Cargo.toml?",
+                file.display()
+            );
+        }
+        key = key.file(binary, &file)?;
+    }
+    let (key, reference) = (key.finish(), Image::Operator.reference());
+    if let Some(built) = builder.built_before(&reference, &key)? {
+        return Ok(built);
+    }
+    let work = builder.workspace()?;
+    for binary in BINARIES {
+        std::fs::copy(output.join(binary), work.path().join(binary))
+            .with_context(|| format!("can't copy {binary}"))?;
+    }
+    builder.build(
+        &reference,
+        &key,
+        &Source {
+            context: work.path(),
+            recipe: Some(RECIPE),
+            args: &[],
+        },
+    )
+}
