@@ -69,7 +69,6 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     gates.extend(prepared);
 
     // 3 The servers: of the declared revision once it is prepared, else of the released one.
-    let unchanged = released.as_ref().is_some_and(|r| r.digest == declared.digest);
     let serving = if promotable || unchanged {
         Some(&declared)
     } else {
@@ -126,6 +125,13 @@ fn waiting() -> Gate {
         Reason::WaitingForEarlierPhase,
         "An earlier phase has to finish first.",
     )
+}
+
+/// What was recorded when the revision was released still holds while the ledger can't be asked.
+fn remember(gate: &mut Gate) {
+    if matches!(gate.reason(), Some(Reason::LedgerUnreadable | Reason::WaitingForEarlierPhase)) {
+        *gate = Gate::open("Recorded when this revision was released.");
+    }
 }
 
 fn is_latest(context: &Context, declared: &Revision) -> bool {
