@@ -56,7 +56,8 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     let withdrawn = withdrawn(&context, &declared, released.as_ref());
     let mut runs = Vec::new();
     let sources = workload::sources(&context);
-    let prepared = prepare(
+    let unchanged = released.as_ref().is_some_and(|r| r.digest == declared.digest);
+    let mut prepared = prepare(
         &context,
         &declared,
         sources.as_ref(),
@@ -65,6 +66,10 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
         &mut draft,
         &mut runs,
     );
+    // A blip doesn't take back what was begun.
+    if unchanged || workload::is_rolled(&context, &declared) {
+        prepared.iter_mut().for_each(|(_, gate)| remember(gate));
+    }
     let promotable = prepared.iter().all(|(_, gate)| gate.is_open()) && withdrawn.is_none();
     gates.extend(prepared);
 
@@ -127,10 +132,13 @@ fn waiting() -> Gate {
     )
 }
 
-/// What was recorded when the revision was released still holds while the ledger can't be asked.
+/// What was recorded when the revision was rolled out still holds while the ledger can't be asked.
 fn remember(gate: &mut Gate) {
-    if matches!(gate.reason(), Some(Reason::LedgerUnreadable | Reason::WaitingForEarlierPhase)) {
-        *gate = Gate::open("Recorded when this revision was released.");
+    if matches!(
+        gate.reason(),
+        Some(Reason::LedgerUnreadable | Reason::WaitingForEarlierPhase)
+    ) {
+        *gate = Gate::open("Recorded before this revision was rolled out.");
     }
 }
 

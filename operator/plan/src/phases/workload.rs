@@ -1,6 +1,7 @@
 //! The servers: Deployment, Service, eviction limit, and the bindings that their pods and Jobs name.
 
 use accord_crds::Reason;
+use accord_crds::meta::{LABEL_REVISION, LABEL_ROLE};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::Value;
 
@@ -164,7 +165,7 @@ pub fn gate(context: &Context, serving: Option<&Revision>) -> Gate {
     let number = |v: &Value| v.as_i64().unwrap_or(0);
     let (spec, status) = (&live.value["spec"], &live.value["status"]);
     let declared = i64::from(context.spec().replicas);
-    if spec["template"]["metadata"]["labels"][accord_crds::meta::LABEL_REVISION] != *revision.digest
+    if spec["template"]["metadata"]["labels"][LABEL_REVISION] != *revision.digest
         || number(&status["observedGeneration"]) < number(&live.value["metadata"]["generation"])
         || number(&spec["replicas"]) != declared
     {
@@ -191,6 +192,17 @@ pub fn gate(context: &Context, serving: Option<&Revision>) -> Gate {
     ))
 }
 
+/// True when the Deployment holds a revision's template.
+pub fn is_rolled(context: &Context, revision: &Revision) -> bool {
+    let live = context
+        .observed
+        .objects
+        .get(Kind::Deployment, &context.names.server());
+    live.is_some_and(|d| {
+        d.value["spec"]["template"]["metadata"]["labels"][LABEL_REVISION] == *revision.digest
+    })
+}
+
 /// The server pods that aren't being deleted.
 pub fn servers<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Object> {
     all_servers(context).filter(|p| !p.is_deleting())
@@ -202,12 +214,12 @@ pub fn all_servers<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Object
         .observed
         .objects
         .of(Kind::Pod)
-        .filter(|p| p.label(accord_crds::meta::LABEL_ROLE) == Some(Role::Server.as_str()))
+        .filter(|p| p.label(LABEL_ROLE) == Some(Role::Server.as_str()))
 }
 
 /// True when a pod runs a revision.
 pub fn runs(pod: &Object, revision: &str) -> bool {
-    pod.label(accord_crds::meta::LABEL_REVISION) == Some(revision)
+    pod.label(LABEL_REVISION) == Some(revision)
 }
 
 /// A condition of a pod.
