@@ -1,0 +1,352 @@
+//! Watches services and their objects, and calls [`reconcile`] for a service when something of it changed: never twice
+//! at a time for one service, and for a bounded number of them at once.
+//!
+//! Memory holds objects that carry our label, and nothing else of the cluster.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use accord_crds::AuthService;
+use accord_crds::meta::LABEL_SERVICE;
+use accord_plan::Kind;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::api::DynamicObject;
+use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::scheduler::{ScheduleRequest, scheduler};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, ResourceExt as _};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::apply;
+use crate::context::Context;
+use crate::error::{Error, Retry};
+use crate::http::Readiness;
+use crate::index::{Key, key_of};
+use crate::lock::lock;
+use crate::reconcile::reconcile;
+
+/// Services that are looked at at once.
+const CONCURRENCY: usize = 8;
+/// News that come in a burst are looked at together.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// The limit of one pass.
+const PASS: Duration = Duration::from_secs(60);
+/// How soon a service is looked at again when somebody else was faster.
+const SOON: Duration = Duration::from_millis(500);
+/// And when only a person can help.
+const SELDOM: Duration = Duration::from_secs(120);
+
+/// A request to look at a service.
+type Request = ScheduleRequest<Key>;
+
+/// Asks for passes. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Trigger(UnboundedSender<Request>);
+
+impl Trigger {
+    /// A trigger, and the requests that come of it.
+    pub(crate) fn new() -> (Self, UnboundedReceiver<Request>) {
+        let (sender, receiver) = futures::channel::mpsc::unbounded();
+        (Self(sender), receiver)
+    }
+
+    /// Look at a service now.
+    pub(crate) fn now(&self, key: Key) {
+        self.after(key, DEBOUNCE);
+    }
+
+    /// Look at a service later, if nothing happens before.
+    pub(crate) fn after(&self, key: Key, delay: Duration) {
+        // It fails only when the controller has ended.
+        let _ = self.0.unbounded_send(ScheduleRequest {
+            message: key,
+            run_at: Instant::now() + delay,
+        });
+    }
+
+    fn all(&self, keys: BTreeSet<Key>) {
+        keys.into_iter().for_each(|key| self.now(key));
+    }
+}
+
+/// Runs until it is dropped. Returns only when a watch can't go on.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    scopes: Vec<Option<String>>,
+    trigger: Trigger,
+    requests: UnboundedReceiver<Request>,
+    readiness: Arc<Readiness>,
+) -> anyhow::Error {
+    readiness.set_catching_up(true);
+    // Each watch holds a sender until it has listed everything: then the receiver ends.
+    let (listed, mut all_listed) = mpsc::channel::<()>(1);
+    let mut watches = JoinSet::new();
+    for scope in scopes {
+        let (context, trigger) = (context.clone(), trigger.clone());
+        watches.spawn(watch_services(
+            context.clone(),
+            scope.clone(),
+            trigger.clone(),
+            listed.clone(),
+        ));
+        for kind in Kind::ALL {
+            watches.spawn(watch_objects(
+                context.clone(),
+                *kind,
+                scope.clone(),
+                trigger.clone(),
+                listed.clone(),
+            ));
+        }
+    }
+    drop(listed);
+    let passes = async {
+        // Missing evidence holds, but a half-seen cluster looks like an empty one: wait for the whole.
+        let _ = all_listed.recv().await;
+        readiness.set_catching_up(false);
+        tracing::info!("every object of ours has been listed");
+        pass(context, trigger, requests).await;
+    };
+    tokio::select! {
+        () = passes => anyhow::anyhow!("the queue of services ended"),
+        ended = watches.join_next() => anyhow::anyhow!("a watch ended: {ended:?}"),
+    }
+}
+
+/// Takes services from the queue and looks at them.
+async fn pass(context: Arc<Context>, trigger: Trigger, requests: UnboundedReceiver<Request>) {
+    let mut queue = pin!(scheduler(requests));
+    let mut running = JoinSet::new();
+    let mut busy: HashMap<tokio::task::Id, Key> = HashMap::new();
+    let mut delays: HashMap<Key, ExponentialBackoff> = HashMap::new();
+    loop {
+        let held: HashSet<&Key> = busy.values().collect();
+        let is_free = |key: &Key| held.len() < CONCURRENCY && !held.contains(key);
+        tokio::select! {
+            next = { let mut waiting = queue.as_mut().hold_unless(is_free); async move { waiting.next().await } } => {
+                let Some(key) = next else { return };
+                let (context, on) = (context.clone(), key.clone());
+                let task = running.spawn(async move { timed(&context, &on).await });
+                busy.insert(task.id(), key);
+            }
+            Some(ended) = running.join_next_with_id(), if !busy.is_empty() => {
+                let (id, outcome) = match ended {
+                    Ok((id, outcome)) => (id, Some(outcome)),
+                    Err(broken) => (broken.id(), None),
+                };
+                let Some(key) = busy.remove(&id) else { continue };
+                if let Some(delay) = settle(&key, outcome, &mut delays) {
+                    trigger.after(key, delay);
+                }
+            }
+        }
+    }
+}
+
+async fn timed(context: &Context, key: &Key) -> Result<Option<Duration>, Error> {
+    let begun = Instant::now();
+    let outcome = timeout(PASS, reconcile(context, key)).await;
+    let outcome = outcome.unwrap_or(Err(Error::Slow {
+        seconds: PASS.as_secs(),
+    }));
+    context
+        .metrics
+        .reconciled(begun.elapsed(), outcome.as_ref().err().map(Error::label));
+    outcome
+}
+
+/// When to look at a service again. `None` as an outcome is a panic.
+fn settle(
+    key: &Key,
+    outcome: Option<Result<Option<Duration>, Error>>,
+    delays: &mut HashMap<Key, ExponentialBackoff>,
+) -> Option<Duration> {
+    let (namespace, service) = key;
+    let error = match outcome {
+        Some(Ok(again)) => {
+            delays.remove(key);
+            return again;
+        }
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
+    let is_first = !delays.contains_key(key);
+    let backoff = delays
+        .entry(key.clone())
+        .or_insert_with(backoff)
+        .next()
+        .unwrap_or(SELDOM);
+    let retry = error.as_ref().map_or(Retry::Backoff, Error::retry);
+    let delay = match retry {
+        Retry::Soon if is_first => SOON,
+        Retry::Soon | Retry::Backoff => backoff,
+        Retry::Seldom => backoff.max(SELDOM),
+    };
+    let again_in_s = delay.as_secs_f32();
+    match error {
+        // It is part of working together with others, and tried again at once.
+        Some(error) if retry == Retry::Soon && is_first => {
+            tracing::debug!(namespace, service, %error, again_in_s, "somebody was faster");
+        }
+        Some(error) => tracing::warn!(namespace, service, %error, again_in_s, "a pass ended with an error"),
+        None => tracing::error!(
+            namespace,
+            service,
+            again_in_s,
+            "a pass broke off; this is a defect of Accord"
+        ),
+    }
+    Some(delay)
+}
+
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(Duration::from_secs(300))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+async fn watch_objects(
+    context: Arc<Context>,
+    kind: Kind,
+    scope: Option<String>,
+    trigger: Trigger,
+    listed: mpsc::Sender<()>,
+) {
+    let resource = apply::resource(kind);
+    let api: Api<DynamicObject> = match &scope {
+        Some(namespace) => Api::namespaced_with(context.client.clone(), namespace, &resource),
+        None => Api::all_with(context.client.clone(), &resource),
+    };
+    let source = (kind, scope);
+    let mut listed = Some(listed);
+    let events = watcher(api, watcher::Config::default().labels(LABEL_SERVICE));
+    let mut events = pin!(events.default_backoff());
+    loop {
+        let event = match events.try_next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return,
+            Err(error) => {
+                watch_failed(&context, kind.as_str(), &error);
+                continue;
+            }
+        };
+        let mut index = lock(&context.index);
+        let concerned = match event {
+            Event::Init => {
+                index.list_started(source.clone());
+                BTreeSet::new()
+            }
+            Event::InitApply(found) | Event::Apply(found) => {
+                let namespace = found.namespace().unwrap_or_default();
+                index.object_applied(&source, &namespace, apply::object(kind, found))
+            }
+            Event::Delete(found) => {
+                let namespace = found.namespace().unwrap_or_default();
+                index.object_deleted(&namespace, &apply::object(kind, found))
+            }
+            Event::InitDone => {
+                drop(listed.take());
+                index.list_done(&source)
+            }
+        };
+        drop(index);
+        trigger.all(concerned);
+    }
+}
+
+async fn watch_services(
+    context: Arc<Context>,
+    scope: Option<String>,
+    trigger: Trigger,
+    listed: mpsc::Sender<()>,
+) {
+    let api: Api<DeserializeGuard<AuthService>> = match &scope {
+        Some(namespace) => Api::namespaced(context.client.clone(), namespace),
+        None => Api::all(context.client.clone()),
+    };
+    let mut listed = Some(listed);
+    let mut seen = BTreeSet::new();
+    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    loop {
+        let event = match events.try_next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return,
+            Err(error) => {
+                watch_failed(&context, "AuthService", &error);
+                continue;
+            }
+        };
+        match event {
+            Event::Init => seen.clear(),
+            Event::InitApply(found) => {
+                let key = take_in(&context, found);
+                seen.insert(key.clone());
+                trigger.now(key);
+            }
+            Event::Apply(found) => trigger.now(take_in(&context, found)),
+            Event::Delete(found) => {
+                let key = (found.namespace().unwrap_or_default(), found.name_any());
+                lock(&context.index).service_deleted(&key);
+                trigger.now(key);
+            }
+            Event::InitDone => {
+                let mut index = lock(&context.index);
+                let gone = index
+                    .service_keys(scope.as_deref())
+                    .into_iter()
+                    .filter(|key| !seen.contains(key));
+                let gone: BTreeSet<Key> = gone.collect();
+                gone.iter().for_each(|key| index.service_deleted(key));
+                drop(index);
+                drop(listed.take());
+                trigger.all(gone);
+            }
+        }
+    }
+}
+
+/// One that can't be read (a newer version's, say) is left alone until it can; the others go on.
+fn take_in(context: &Context, found: DeserializeGuard<AuthService>) -> Key {
+    match found.0 {
+        Ok(mut service) => {
+            service.metadata.managed_fields = None;
+            let key = key_of(&service);
+            lock(&context.index).service_applied(service);
+            key
+        }
+        Err(invalid) => {
+            let metadata = &invalid.metadata;
+            let key = (
+                metadata.namespace.clone().unwrap_or_default(),
+                metadata.name.clone().unwrap_or_default(),
+            );
+            tracing::warn!(
+                namespace = key.0,
+                service = key.1,
+                error = invalid.error,
+                "an AuthService can't be read and is left alone: correct it, or upgrade the operator if it was written for a newer one"
+            );
+            lock(&context.index).service_deleted(&key);
+            key
+        }
+    }
+}
+
+fn watch_failed(context: &Context, kind: &'static str, error: &watcher::Error) {
+    context.metrics.watch_failed(kind);
+    // A watch that ran out is listed anew as a matter of course.
+    if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
+        return tracing::debug!(kind, %error, "a watch ran out and begins anew");
+    }
+    tracing::warn!(kind, %error, "a watch broke off and is tried again; if it is refused (403), the chart's RBAC lacks the right to list and watch this kind");
+}

@@ -1,0 +1,103 @@
+//! One pass over one service: observe, plan, apply, tell. It waits for nothing and remembers nothing; whatever it
+//! leaves undone the next pass finds.
+
+use std::time::{Duration, Instant};
+
+use accord_crds::AuthService;
+use accord_crds::meta::ANNOTATION_PAUSED;
+
+use crate::apply::Writer;
+use crate::context::Context;
+use crate::error::Error;
+use crate::index::Key;
+use crate::lock::lock;
+use crate::{core, observe, status};
+
+/// After writes the next pass doesn't wait for a watch that may have shown them already.
+const AFTER_WRITES: Duration = Duration::from_secs(1);
+/// Secrets that aren't ours aren't watched.
+const WITH_REFERENCES: Duration = Duration::from_secs(60);
+
+/// Returns when to look again although nothing happens.
+pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Duration>, Error> {
+    // 1. A service that is gone or paused: nothing is written, asked or proved.
+    let Some(service) = lock(&context.index).service(key) else {
+        context.forget(key);
+        return Ok(None);
+    };
+    if is_paused(&service) {
+        context.rest(key);
+        return Ok(None);
+    }
+
+    // 2. What is there, and 3. what is missing.
+    let observed = observe::observe(context, key, &service).await?;
+    let plan = core::plan(&service, &observed);
+
+    // 4. Write what is missing.
+    let (namespace, name) = key;
+    let writer = Writer {
+        client: &context.client,
+        metrics: &context.metrics,
+        service: &service,
+        namespace,
+        name,
+    };
+    let mut applied = writer.carry_out(&plan.actions, &observed.objects).await;
+    if !plan.actions.is_empty() {
+        let what = plan
+            .actions
+            .iter()
+            .map(crate::apply::describe)
+            .collect::<Vec<_>>()
+            .join(", ");
+        tracing::info!(
+            namespace,
+            service = name,
+            writes,
+            failed = applied.error.is_some(),
+            "wrote"
+        );
+    }
+
+    // 5. Let a deleted service go once nothing is left to do for it.
+    if plan.finished && applied.error.is_none() && service.metadata.deletion_timestamp.is_some() {
+        match writer.finalizer(false).await {
+            Ok(learned) => applied.learned.extend(learned),
+            Err(error) => applied.error = Some(error),
+        }
+    }
+
+    // 6. Say what is true now, and 7. remember what the API server answered.
+    let written = status::write(&context.client, &context.metrics, &service, &plan.status).await;
+    let told = written.map(|learned| applied.learned.extend(learned));
+    lock(&context.index).learn(key, applied.learned, Instant::now());
+    context.metrics.service(key, &plan.status);
+
+    // 8. News, proofs and questions.
+    context.events.tell(key, &service, &plan.events).await;
+    context.prober.set(key, plan.probe);
+    context.checks.set(key, plan.checks);
+
+    // 9. When to look again.
+    if let Some(error) = applied.error {
+        if let Some(advice) = error.advice() {
+            context.events.warn(key, &service, "WriteRefused", &advice).await;
+        }
+        return Err(error);
+    }
+    told?;
+    let after_writes = (!plan.actions.is_empty()).then_some(AFTER_WRITES);
+    let with_references = observe::names(&service).next().map(|_| WITH_REFERENCES);
+    Ok([plan.requeue, after_writes, with_references]
+        .into_iter()
+        .flatten()
+        .min())
+}
+
+fn is_paused(service: &AuthService) -> bool {
+    let annotations = service.metadata.annotations.as_ref();
+    annotations
+        .and_then(|a| a.get(ANNOTATION_PAUSED))
+        .is_some_and(|value| value == "true")
+}

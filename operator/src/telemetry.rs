@@ -1,0 +1,28 @@
+//! Log lines: JSON or text, no colours, `info` unless `RUST_LOG` says otherwise.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::LogFormat;
+
+/// Starts logging. To be called once.
+pub fn init(format: LogFormat) -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|e| {
+            anyhow::anyhow!("RUST_LOG is {directives:?}, which is no list of levels: {e}. Try RUST_LOG=info.")
+        })?,
+        _ => EnvFilter::new("info"),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    let done = match format {
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+    done.map_err(|e| anyhow::anyhow!("logging can't be started: {e}"))
+}
