@@ -6,7 +6,6 @@ pub mod check;
 mod checks;
 mod context;
 mod controller;
-mod core;
 mod error;
 mod events;
 mod http;

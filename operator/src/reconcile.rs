@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::index::Key;
 use crate::lock::lock;
-use crate::{core, observe, status};
+use crate::{observe, status};
 
 /// After writes the next pass doesn't wait for a watch that may have shown them already.
 const AFTER_WRITES: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
 
     // 2. What is there, and 3. what is missing.
     let observed = observe::observe(context, key, &service).await?;
-    let plan = core::plan(&service, &observed);
+    let plan = accord_plan::plan(&service, &observed);
 
     // 4. Write what is missing.
     let (namespace, name) = key;

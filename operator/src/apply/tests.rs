@@ -21,13 +21,19 @@ fn answering(answers: Vec<(u16, Value)>) -> (Client, Seen) {
     let record = seen.clone();
     tokio::spawn(async move {
         for (code, answer) in answers {
-            let Some((request, reply)) = handle.next_request().await else { return };
+            let Some((request, reply)) = handle.next_request().await else {
+                return;
+            };
             let (head, body) = request.into_parts();
             let body = body.collect_bytes().await.unwrap_or_default();
             let body = serde_json::from_slice(&body).unwrap_or_default();
             lock(&record).push((head.method.to_string(), head.uri.to_string(), body));
             let response = Response::builder().status(StatusCode::from_u16(code).unwrap());
-            reply.send_response(response.body(Body::from(serde_json::to_vec(&answer).unwrap())).unwrap());
+            reply.send_response(
+                response
+                    .body(Body::from(serde_json::to_vec(&answer).unwrap()))
+                    .unwrap(),
+            );
         }
     });
     (Client::new(service, "docks"), seen)
@@ -54,11 +60,20 @@ fn status(code: u16, reason: &str) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "m"})
 }
 
-async fn carry_out(answers: Vec<(u16, Value)>, actions: &[Action]) -> (Applied, Vec<(String, String, Value)>) {
+async fn carry_out(
+    answers: Vec<(u16, Value)>,
+    actions: &[Action],
+) -> (Applied, Vec<(String, String, Value)>) {
     let (client, seen) = answering(answers);
     let metrics = Metrics::default();
     let service = service();
-    let writer = Writer { client: &client, metrics: &metrics, service: &service, namespace: "docks", name: "harbour" };
+    let writer = Writer {
+        client: &client,
+        metrics: &metrics,
+        service: &service,
+        namespace: "docks",
+        name: "harbour",
+    };
     let applied = writer.carry_out(actions, &Objects::default()).await;
     let seen = lock(&seen).clone();
     (applied, seen)
@@ -66,8 +81,14 @@ async fn carry_out(answers: Vec<(u16, Value)>, actions: &[Action]) -> (Applied, 
 
 #[tokio::test]
 async fn a_foreign_object_is_recorded_and_never_written() {
-    let answers = vec![(409, status(409, "AlreadyExists")), (200, secret("rope", "pier").value)];
-    let actions = [Action::Create(secret("rope", "harbour")), Action::Create(secret("sail", "harbour"))];
+    let answers = vec![
+        (409, status(409, "AlreadyExists")),
+        (200, secret("rope", "pier").value),
+    ];
+    let actions = [
+        Action::Create(secret("rope", "harbour")),
+        Action::Create(secret("sail", "harbour")),
+    ];
     let (applied, seen) = carry_out(answers, &actions).await;
     assert!(matches!(&applied.learned[..], [Learned::Foreign(key)] if key.name == "rope"));
     assert!(matches!(applied.error, Some(Error::Conflict { .. })));
@@ -77,7 +98,10 @@ async fn a_foreign_object_is_recorded_and_never_written() {
 
 #[tokio::test]
 async fn our_own_object_that_the_watch_has_not_shown_yet_is_taken_in() {
-    let answers = vec![(409, status(409, "AlreadyExists")), (200, secret("rope", "harbour").value)];
+    let answers = vec![
+        (409, status(409, "AlreadyExists")),
+        (200, secret("rope", "harbour").value),
+    ];
     let (applied, _) = carry_out(answers, &[Action::Create(secret("rope", "harbour"))]).await;
     assert!(matches!(&applied.learned[..], [Learned::Live(object)] if object.uid() == "uid-rope"));
     assert!(applied.error.is_none());
@@ -95,7 +119,10 @@ async fn a_refused_secret_shows_nothing_of_its_contents() {
 #[tokio::test]
 async fn what_is_to_be_deleted_may_be_gone_already_or_be_another_one() {
     for code in [404, 409] {
-        let delete = Action::Delete { key: ObjectKey::new(Kind::Job, "mend"), uid: "u-1".into() };
+        let delete = Action::Delete {
+            key: ObjectKey::new(Kind::Job, "mend"),
+            uid: "u-1".into(),
+        };
         let (applied, seen) = carry_out(vec![(code, status(code, "x"))], &[delete]).await;
         assert!(applied.error.is_none());
         assert!(matches!(&applied.learned[..], [Learned::Gone { uid, .. }] if uid == "u-1"));
@@ -126,7 +153,9 @@ async fn a_gate_that_can_not_be_set_does_not_hold_up_the_others() {
 
 #[test]
 fn the_time_of_a_gate_moves_only_with_its_status() {
-    let Action::Gate(patch) = gate("a") else { unreachable!() };
+    let Action::Gate(patch) = gate("a") else {
+        unreachable!()
+    };
     let pod = |uid: &str, status: &str| Object {
         key: ObjectKey::new(Kind::Pod, "a"),
         value: json!({"metadata": {"uid": uid}, "status": {"conditions": [
@@ -134,7 +163,10 @@ fn the_time_of_a_gate_moves_only_with_its_status() {
     };
     let now: Timestamp = "2026-01-01T00:05:00Z".parse().unwrap();
     let time = |before: Option<&Object>| {
-        gate_body(&patch, before, now)["status"]["conditions"][0]["lastTransitionTime"].as_str().unwrap().to_owned()
+        gate_body(&patch, before, now)["status"]["conditions"][0]["lastTransitionTime"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     assert_eq!(time(Some(&pod("uid-a", "True"))), "2026-01-01T00:00:00Z");
     assert_eq!(time(Some(&pod("uid-a", "False"))), "2026-01-01T00:05:00Z");
@@ -144,7 +176,13 @@ fn the_time_of_a_gate_moves_only_with_its_status() {
 
 #[tokio::test]
 async fn a_certificate_is_signed_with_the_key_that_stays_in_its_secret() {
-    let ca = material::make(&Material::Authority { common_name: "harbour".into() }, None).unwrap();
+    let ca = material::make(
+        &Material::Authority {
+            common_name: "harbour".into(),
+        },
+        None,
+    )
+    .unwrap();
     let mut stored = secret("harbour-ca", "harbour");
     stored.value["data"] = json!({"ca.key": material::encode(&ca["ca.key"])});
     let generate = Action::Generate(Generate {
@@ -155,7 +193,11 @@ async fn a_certificate_is_signed_with_the_key_that_stays_in_its_secret() {
             ca_secret: "harbour-ca".into(),
         },
     });
-    let (applied, seen) = carry_out(vec![(200, stored.value), (201, secret("harbour-tls", "harbour").value)], &[generate]).await;
+    let (applied, seen) = carry_out(
+        vec![(200, stored.value), (201, secret("harbour-tls", "harbour").value)],
+        &[generate],
+    )
+    .await;
     assert!(applied.error.is_none(), "{:?}", applied.error);
     let data = seen[1].2["data"].as_object().unwrap();
     assert_eq!(data.keys().collect::<Vec<_>>(), ["ca.crt", "tls.crt", "tls.key"]);
@@ -167,9 +209,18 @@ async fn the_finalizer_of_others_stays() {
     let metrics = Metrics::default();
     let mut service = service();
     service.metadata.finalizers = Some(vec!["other.example/keep".into(), FINALIZER.into()]);
-    let writer = Writer { client: &client, metrics: &metrics, service: &service, namespace: "docks", name: "harbour" };
+    let writer = Writer {
+        client: &client,
+        metrics: &metrics,
+        service: &service,
+        namespace: "docks",
+        name: "harbour",
+    };
     writer.finalizer(false).await.unwrap();
-    assert!(writer.finalizer(true).await.unwrap().is_none(), "there already: no write");
+    assert!(
+        writer.finalizer(true).await.unwrap().is_none(),
+        "there already: no write"
+    );
     let seen = lock(&seen);
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].2["metadata"]["finalizers"], json!(["other.example/keep"]));

@@ -269,9 +269,17 @@ async fn ensure_database(
     .await
     .map_err(at(step))?;
     let (owner, is_open): (String, bool) = if let Some(row) = &there {
-        (row.try_get("owner").map_err(at(step))?, row.try_get("open").map_err(at(step))?)
+        (
+            row.try_get("owner").map_err(at(step))?,
+            row.try_get("open").map_err(at(step))?,
+        )
     } else {
-        run(conn, step, format!("CREATE DATABASE {database} OWNER {}", quoted(OWNER))).await?;
+        run(
+            conn,
+            step,
+            format!("CREATE DATABASE {database} OWNER {}", quoted(OWNER)),
+        )
+        .await?;
         (OWNER.to_owned(), true)
     };
     if owner != OWNER {
