@@ -37,11 +37,11 @@ const CONCURRENCY: usize = 8;
 /// News that come in a burst are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The limit of one pass.
-const PASS: Duration = Duration::from_secs(60);
+const PASS: Duration = Duration::from_mins(1);
 /// How soon a service is looked at again when somebody else was faster.
 const SOON: Duration = Duration::from_millis(500);
 /// And when only a person can help.
-const SELDOM: Duration = Duration::from_secs(120);
+const SELDOM: Duration = Duration::from_mins(2);
 
 /// A request to look at a service.
 type Request = ScheduleRequest<Key>;
@@ -72,7 +72,9 @@ impl Trigger {
     }
 
     fn all(&self, keys: BTreeSet<Key>) {
-        keys.into_iter().for_each(|key| self.now(key));
+        for key in keys {
+            self.now(key);
+        }
     }
 }
 
@@ -209,7 +211,7 @@ fn settle(
 fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(Duration::from_secs(300))
+        .with_max_delay(Duration::from_mins(5))
         .with_jitter()
         .without_max_times()
         .build()
@@ -306,7 +308,9 @@ async fn watch_services(
                     .into_iter()
                     .filter(|key| !seen.contains(key));
                 let gone: BTreeSet<Key> = gone.collect();
-                gone.iter().for_each(|key| index.service_deleted(key));
+                for key in &gone {
+                    index.service_deleted(key);
+                }
                 drop(index);
                 drop(listed.take());
                 trigger.all(gone);

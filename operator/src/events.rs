@@ -19,14 +19,17 @@ use crate::index::Key;
 use crate::lock::lock;
 
 /// For so long the same words aren't told again; the API server forgets events after an hour.
-const SILENCE: Duration = Duration::from_secs(1800);
+const SILENCE: Duration = Duration::from_mins(30);
 
 /// See the module.
 pub(crate) struct Events {
     client: Client,
     instance: String,
-    told: Mutex<HashMap<Key, HashMap<(String, String), Instant>>>,
+    told: Mutex<HashMap<Key, Told>>,
 }
+
+/// When which words (reason and note) were told.
+type Told = HashMap<(String, String), Instant>;
 
 /// One piece of news.
 struct News<'a> {

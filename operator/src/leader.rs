@@ -192,7 +192,7 @@ impl Election {
         match timeout(CALL, self.api.replace(&self.name, &PostParams::default(), &lease)).await {
             Ok(Ok(_)) => tracing::info!(lease = self.name, "released the lease"),
             Ok(Err(error)) => {
-                tracing::warn!(lease = self.name, %error, "the lease can't be released; it will run out")
+                tracing::warn!(lease = self.name, %error, "the lease can't be released; it will run out");
             }
             Err(_) => tracing::warn!(
                 lease = self.name,

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use accord_crds::AuthService;
 use accord_crds::meta::ANNOTATION_PAUSED;
+use accord_plan::outcome::Action;
 
 use crate::apply::Writer;
 use crate::context::Context;
 use crate::error::Error;
 use crate::index::Key;
 use crate::lock::lock;
-use crate::{observe, status};
+use crate::{apply, observe, status};
 
 /// After writes the next pass doesn't wait for a watch that may have shown them already.
 const AFTER_WRITES: Duration = Duration::from_secs(1);
@@ -44,21 +45,7 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
         name,
     };
     let mut applied = writer.carry_out(&plan.actions, &observed.objects).await;
-    if !plan.actions.is_empty() {
-        let what = plan
-            .actions
-            .iter()
-            .map(crate::apply::describe)
-            .collect::<Vec<_>>()
-            .join(", ");
-        tracing::info!(
-            namespace,
-            service = name,
-            writes,
-            failed = applied.error.is_some(),
-            "wrote"
-        );
-    }
+    log(key, &plan.actions, applied.error.is_some());
 
     // 5. Let a deleted service go once nothing is left to do for it.
     if plan.finished && applied.error.is_none() && service.metadata.deletion_timestamp.is_some() {
@@ -100,4 +87,11 @@ fn is_paused(service: &AuthService) -> bool {
     annotations
         .and_then(|a| a.get(ANNOTATION_PAUSED))
         .is_some_and(|value| value == "true")
+}
+
+fn log((namespace, service): &Key, actions: &[Action], failed: bool) {
+    if !actions.is_empty() {
+        let what: Vec<_> = actions.iter().map(apply::describe).collect();
+        tracing::info!(namespace, service, what = what.join(", "), failed, "wrote");
+    }
 }

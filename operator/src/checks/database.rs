@@ -336,7 +336,8 @@ async fn ensure_schemas(conn: &mut PgConnection, ledger_role: &str) -> Result<()
             .map_err(at(step))
     };
     match owner_of(conn, "public").await?.as_deref() {
-        Some(OWNER) => {}
+        // A restored backup may have dropped it on purpose.
+        Some(OWNER) | None => {}
         Some(_) => {
             run(
                 conn,
@@ -351,8 +352,6 @@ async fn ensure_schemas(conn: &mut PgConnection, ledger_role: &str) -> Result<()
             )
             .await?;
         }
-        // A restored backup may have dropped it on purpose.
-        None => {}
     }
     match owner_of(conn, SCHEMA).await? {
         Some(owner) if owner == ledger_role => Ok(()),

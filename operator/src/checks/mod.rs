@@ -145,8 +145,7 @@ impl<Q: Question> Desk<Q> {
 
     fn answer(&self, key: &Key) -> Option<Answer<Q::Facts>> {
         let slot = lock(&self.askers).get(key)?.answer.clone();
-        let answer = lock(&slot).clone();
-        answer
+        lock(&slot).clone()
     }
 }
 
@@ -268,7 +267,7 @@ mod tests {
             good_after: 3,
         };
         bench.desk.set(&key(), Some(fake.clone()));
-        sleep(Duration::from_secs(300)).await;
+        sleep(Duration::from_mins(5)).await;
         assert_eq!(
             bench.asked.load(Ordering::SeqCst),
             4,
@@ -280,7 +279,7 @@ mod tests {
             "the error and the good answer"
         );
         bench.desk.set(&key(), Some(fake));
-        sleep(Duration::from_secs(300)).await;
+        sleep(Duration::from_mins(5)).await;
         assert_eq!(bench.asked.load(Ordering::SeqCst), 4, "the same question");
     }
 
