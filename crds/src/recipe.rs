@@ -37,6 +37,9 @@ pub struct Csrf {
     /// The header that sends it back. Default: `X-CSRFToken`.
     #[serde(default = "default_csrf_header")]
     pub header: String,
+    /// The field of a form login that sends it back as well. Default: `csrfmiddlewaretoken`.
+    #[serde(default = "default_csrf_form_field")]
+    pub form_field: String,
 }
 
 /// The login request: POST with the canary's username and password.
@@ -65,10 +68,10 @@ pub struct Login {
     /// The session cookie that a login sets, where sessions are used. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_cookie: Option<String>,
-    /// Where the answer holds the access token: a field of the JSON body. Default: none.
+    /// Where the answer holds the access token: a field of the JSON body, or a JSON pointer to it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
-    /// Where the answer holds the refresh token. Default: none.
+    /// Where the answer holds the refresh token, likewise. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
 }
@@ -143,6 +146,9 @@ fn default_csrf_cookie() -> String {
 }
 fn default_csrf_header() -> String {
     "X-CSRFToken".into()
+}
+fn default_csrf_form_field() -> String {
+    "csrfmiddlewaretoken".into()
 }
 fn default_username_field() -> String {
     "username".into()
