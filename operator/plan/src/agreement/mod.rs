@@ -1,6 +1,27 @@
 //! From observations of an exchange to a verdict with one reason.
+//!
+//! [`judge`] asks a chain of small checks in order; the first that finds something decides. The order is the argument:
+//! what keeps anything from being concluded comes first, then what one pod shows by itself, then the witness's own
+//! controls, and only then what the pair shows, because pair evidence accuses a pair and never a pod.
+//!
+//! A new reason is a variant in `accord_crds::PodReason`, a check here and a line in `advice`.
+
+mod advice;
+mod evidence;
+mod login;
+mod observation;
+mod pair;
+mod revocation;
+mod silence;
 
 use accord_crds::{PodReason, Verdict};
+
+pub use observation::{
+    Action, AfterLogoutExpected, Artifact, Conventions, Meaning, Observations, Role, Step, TokenShape,
+};
+
+/// Longest message in status, in bytes.
+const MESSAGE: usize = 512;
 
 /// What the prober found out about the containers of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,3 +35,131 @@ pub struct Proof {
     /// Evidence and advice, at most 512 bytes, never a secret.
     pub message: String,
 }
+
+/// What a check found.
+#[derive(Debug)]
+struct Finding {
+    verdict: Verdict,
+    reason: PodReason,
+    evidence: String,
+    /// With `Ambiguous`: what it may be.
+    candidates: Vec<PodReason>,
+}
+
+impl Finding {
+    fn new(verdict: Verdict, reason: PodReason, evidence: String) -> Self {
+        Self {
+            verdict,
+            reason,
+            evidence,
+            candidates: Vec::new(),
+        }
+    }
+
+    fn diverges(reason: PodReason, evidence: String) -> Self {
+        Self::new(Verdict::Diverges, reason, evidence)
+    }
+
+    fn unknown(reason: PodReason, evidence: String) -> Self {
+        Self::new(Verdict::Unknown, reason, evidence)
+    }
+
+    /// One cause, or several that the evidence doesn't tell apart.
+    fn one_of(verdict: Verdict, candidates: &[PodReason], evidence: String) -> Self {
+        match candidates {
+            [one] => Self::new(verdict, *one, evidence),
+            several => Self {
+                verdict,
+                reason: PodReason::Ambiguous,
+                evidence,
+                candidates: several.to_vec(),
+            },
+        }
+    }
+}
+
+/// A check: `None` when there is nothing to say.
+type Check = fn(&Observations) -> Option<Finding>;
+
+const CHAIN: &[Check] = &[
+    // Nothing can be concluded.
+    silence::blocked,
+    silence::slow,
+    silence::rate_limited,
+    // The pod by itself.
+    login::accepts_invalid,
+    login::redirected,
+    login::turned_away_at_the_door,
+    login::refused,
+    login::wrong_identity,
+    login::forgets_its_own,
+    login::not_in_the_database,
+    // From here on the witness speaks: only if it is sound itself.
+    silence::witness_fails,
+    pair::not_honoured,
+    pair::lost_after_the_peer,
+    pair::not_refreshed,
+    revocation::logout_fails,
+    revocation::lives_on,
+    revocation::not_as_declared,
+];
+
+/// The verdict about the subject of an exchange.
+pub fn judge(observations: &Observations, containers: &str) -> Proof {
+    let finding = CHAIN
+        .iter()
+        .find_map(|check| check(observations))
+        .unwrap_or_else(|| verified(observations));
+    let mut message = finding.evidence;
+    if !finding.candidates.is_empty() {
+        let names: Vec<_> = finding.candidates.iter().map(|r| r.as_str()).collect();
+        message.push_str(". It may be ");
+        message.push_str(&names.join(" or "));
+    }
+    message.push('.');
+    let advice: Vec<_> = std::iter::once(&finding.reason)
+        .chain(&finding.candidates)
+        .filter_map(|reason| advice::advice(observations.conventions, *reason))
+        .collect();
+    for line in advice {
+        message.push(' ');
+        message.push_str(line);
+    }
+    Proof {
+        containers: containers.to_owned(),
+        verdict: finding.verdict,
+        reason: finding.reason,
+        message: evidence::limited(message, MESSAGE),
+    }
+}
+
+/// Nothing contradicts: but an exchange without a login has shown nothing.
+fn verified(observations: &Observations) -> Finding {
+    let login = observations.meaning(Action::Login, Role::Subject, Role::Subject);
+    let crossed = observations
+        .steps
+        .iter()
+        .any(|s| matches!(s.action, Action::Cross(_)));
+    if login != Some(Meaning::Accepted) && !crossed {
+        return Finding::unknown(PodReason::Pending, "The exchange wasn't completed".into());
+    }
+    let mut text = match (&observations.witness, crossed) {
+        (Some(witness), true) => {
+            format!(
+                "{} and {witness} honour what either issues and ends",
+                observations.subject
+            )
+        }
+        _ => format!("{} was proved by itself, as the first", observations.subject),
+    };
+    if evidence::database(observations) == Some(true) {
+        text.push_str(", connected to the declared database");
+    }
+    if revocation::not_revocable(observations) {
+        text.push_str(". A session can't be ended before it expires: it is kept in a signed cookie");
+    }
+    Finding::new(Verdict::Agrees, PodReason::Verified, text)
+}
+
+#[cfg(test)]
+mod tests;

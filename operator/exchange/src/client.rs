@@ -1,0 +1,205 @@
+//! Sends one request as a browser behind the router would, and reads a limited answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE};
+
+const USER_AGENT: &str = concat!("accord-prober/", env!("CARGO_PKG_VERSION"));
+
+/// Limits of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From the first byte sent to the last one read, for each request.
+    pub request: Duration,
+    /// Until a connection is there. An answer that comes late is slow; a connection that doesn't come is blocked.
+    pub connect: Duration,
+    /// For the whole exchange.
+    pub exchange: Duration,
+    /// Of an answer's body; the rest isn't read.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(5),
+            connect: Duration::from_secs(2),
+            exchange: Duration::from_mins(1),
+            body: 64 * 1024,
+        }
+    }
+}
+
+/// Sends requests. Cheap to clone; nothing of one request is remembered for the next.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    pub(crate) limits: Limits,
+}
+
+/// The client can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The TLS library offers no version that both sides could speak.
+    #[error("TLS can't be set up for the prober: {0}")]
+    Tls(#[source] rustls::Error),
+    /// The HTTP library refused its settings.
+    #[error("the prober's HTTP client can't be set up: {0}")]
+    Http(#[source] reqwest::Error),
+}
+
+/// One request.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) path: &'a str,
+    pub(crate) cookies: Option<String>,
+    pub(crate) bearer: Option<&'a str>,
+    /// A header of the recipe: the CSRF token's.
+    pub(crate) header: Option<(&'a str, &'a str)>,
+    pub(crate) body: Body,
+}
+
+/// The body of a request.
+pub(crate) enum Body {
+    Empty,
+    Json(String),
+    Form(String),
+}
+
+/// An answer.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) location: Option<String>,
+    pub(crate) set_cookies: Vec<String>,
+    pub(crate) body: String,
+    /// True when the body went on after the limit.
+    pub(crate) truncated: bool,
+}
+
+/// No answer.
+pub(crate) enum Failure {
+    Unreachable(String),
+    TimedOut,
+}
+
+impl Client {
+    /// A client with these limits.
+    pub fn new(limits: Limits) -> Result<Self, ClientError> {
+        // Its own provider, so that nobody has to install one for the process; replicas are asked over HTTP only, so
+        // no authority is trusted.
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .map_err(ClientError::Tls)?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            // A connection for each request: with several workers in a pod the next one may answer, as for users.
+            .pool_max_idle_per_host(0)
+            .connect_timeout(limits.connect)
+            .user_agent(USER_AGENT)
+            .build()
+            .map_err(ClientError::Http)?;
+        Ok(Self { http, limits })
+    }
+
+    pub(crate) async fn send(
+        &self,
+        address: SocketAddr,
+        hostname: &str,
+        deadline: Instant,
+        request: Request<'_>,
+    ) -> Result<Reply, Failure> {
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .min(self.limits.request);
+        if left.is_zero() {
+            return Err(Failure::TimedOut);
+        }
+        let unsafe_method = request.method != Method::GET;
+        let mut builder = self
+            .http
+            .request(request.method, format!("http://{address}{}", request.path))
+            .timeout(left)
+            .header(HOST, hostname)
+            .header("X-Forwarded-Proto", "https")
+            .header("X-Forwarded-Host", hostname)
+            .header("Accept", "application/json, text/html;q=0.9, */*;q=0.1");
+        if unsafe_method {
+            builder = builder
+                .header(ORIGIN, format!("https://{hostname}"))
+                .header(REFERER, format!("https://{hostname}{}", request.path));
+        }
+        if let Some(cookies) = request.cookies.filter(|c| !c.is_empty()) {
+            builder = builder.header(COOKIE, cookies);
+        }
+        if let Some(token) = request.bearer {
+            builder = builder.bearer_auth(token);
+        }
+        if let Some((name, value)) = request.header {
+            builder = builder.header(name, value);
+        }
+        builder = match request.body {
+            Body::Empty => builder,
+            Body::Json(text) => builder.header(CONTENT_TYPE, "application/json").body(text),
+            Body::Form(text) => builder
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(text),
+        };
+        let mut response = builder.send().await.map_err(failure)?;
+        let status = response.status().as_u16();
+        let location = text(response.headers(), &LOCATION).next();
+        let set_cookies = text(response.headers(), &SET_COOKIE).collect();
+        let mut body = Vec::new();
+        let mut truncated = false;
+        while let Some(chunk) = response.chunk().await.map_err(failure)? {
+            let room = self.limits.body - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                // Dropping the response closes the connection: nothing more is read.
+                truncated = true;
+                break;
+            }
+        }
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Ok(Reply {
+            status,
+            location,
+            set_cookies,
+            body,
+            truncated,
+        })
+    }
+}
+
+fn text(
+    headers: &reqwest::header::HeaderMap,
+    name: &reqwest::header::HeaderName,
+) -> impl Iterator<Item = String> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .map(str::to_owned)
+}
+
+/// What went wrong, without the URL: the step names the replica. Headers and bodies are never part of it.
+fn failure(error: reqwest::Error) -> Failure {
+    if error.is_timeout() && !error.is_connect() {
+        return Failure::TimedOut;
+    }
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Failure::Unreachable(cause.to_string())
+}

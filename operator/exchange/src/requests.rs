@@ -1,0 +1,422 @@
+//! The recipe's requests, one function each, and what their answers mean by the recipe.
+
+use std::time::Instant;
+
+use accord_crds::recipe::Encoding;
+use accord_plan::agreement::{AfterLogoutExpected, Artifact, Conventions, Meaning};
+use reqwest::Method;
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value};
+
+use crate::client::{Body, Failure, Reply, Request};
+use crate::redact::snippet;
+use crate::session::Session;
+use crate::trace::Outcome;
+use crate::{Exchange, Replica, token};
+
+/// One exchange with its time limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a> {
+    pub(crate) exchange: Exchange<'a>,
+    deadline: Instant,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(exchange: Exchange<'a>) -> Self {
+        let deadline = Instant::now() + exchange.client.limits.exchange;
+        Self { exchange, deadline }
+    }
+
+    /// The artifacts that a login gives and a check takes.
+    pub(crate) fn artifacts(&self) -> Vec<Artifact> {
+        let login = &self.exchange.recipe.login;
+        let mut artifacts = Vec::new();
+        // A recipe that names neither logs in by whatever cookies the server sets.
+        if login.session_cookie.is_some() || login.access_token.is_none() {
+            artifacts.push(Artifact::Session);
+        }
+        if login.access_token.is_some() {
+            artifacts.push(Artifact::Access);
+        }
+        artifacts
+    }
+
+    pub(crate) fn after_logout(&self) -> AfterLogoutExpected {
+        let logout = self.exchange.recipe.logout.as_ref();
+        AfterLogoutExpected {
+            access_rejected: logout
+                .is_some_and(|l| l.access_token == accord_crds::recipe::AfterLogout::Rejected),
+            refresh_rejected: logout.is_some_and(|l| l.refresh_field.is_some()),
+        }
+    }
+
+    pub(crate) fn conventions(&self) -> Conventions {
+        let recipe = self.exchange.recipe;
+        let session = recipe.login.session_cookie.as_deref() == Some("sessionid");
+        let csrf = recipe.csrf.as_ref().is_some_and(|c| c.cookie == "csrftoken");
+        if session || csrf {
+            Conventions::Django
+        } else {
+            Conventions::Generic
+        }
+    }
+
+    /// True when the session is kept in the cookie itself.
+    pub(crate) fn signed_cookie(&self, session: &Session) -> bool {
+        let name = self.exchange.recipe.login.session_cookie.as_deref();
+        name.and_then(|n| session.cookies.get(n))
+            .is_some_and(|v| token::is_signed(v))
+    }
+
+    /// Fetches the CSRF token. `None` when the recipe has no such step.
+    pub(crate) async fn csrf(&self, at: &Replica, session: &mut Session) -> Option<Outcome> {
+        let csrf = self.exchange.recipe.csrf.as_ref()?;
+        let since = Instant::now();
+        let reply = match self.send(at, since, session, get(&csrf.path)).await {
+            Ok(reply) => reply,
+            Err(outcome) => return Some(outcome),
+        };
+        session.set(&reply.set_cookies);
+        let meaning = match reply.status {
+            200..=299 if session.cookies.contains_key(&csrf.cookie) => Meaning::Accepted,
+            300..=399 => Meaning::Redirected,
+            _ => Meaning::Unexpected,
+        };
+        let detail = match meaning {
+            Meaning::Unexpected if (200..300).contains(&reply.status) => {
+                format!("no cookie {} in the answer", csrf.cookie)
+            }
+            _ => self.detail(&reply, session),
+        };
+        Some(Outcome::new(meaning, Some(reply.status), detail, since))
+    }
+
+    /// Logs in with the canary's password, or with one that is wrong in its first character.
+    pub(crate) async fn login(&self, at: &Replica, session: &mut Session, wrong: bool) -> Outcome {
+        let since = Instant::now();
+        let login = &self.exchange.recipe.login;
+        let password = self.exchange.canary.password.expose_secret();
+        let password = if wrong {
+            wrong_password(password)
+        } else {
+            password.to_owned()
+        };
+        let mut fields: Map<String, Value> = login
+            .fields
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone().into()))
+            .collect();
+        fields.insert(
+            login.username_field.clone(),
+            self.exchange.canary.username.clone().into(),
+        );
+        fields.insert(login.password_field.clone(), password.into());
+        let body = match login.encoding {
+            Encoding::Json => Body::Json(Value::Object(fields).to_string()),
+            Encoding::Form => {
+                if let Some((csrf, value)) = self.csrf_token(session) {
+                    fields.insert(csrf.form_field.clone(), value.into());
+                }
+                Body::Form(form(&fields))
+            }
+        };
+        let request = Request {
+            method: Method::POST,
+            path: &login.path,
+            cookies: Some(session.cookie_header()),
+            bearer: None,
+            header: None,
+            body,
+        };
+        let reply = match self.send(at, since, session, request).await {
+            Ok(reply) => reply,
+            Err(outcome) => return outcome,
+        };
+        let (meaning, detail) = if reply.status == login.status {
+            match self.take_artifacts(&reply, session) {
+                Ok(()) => (Meaning::Accepted, String::new()),
+                Err(missing) => (Meaning::Unexpected, missing),
+            }
+        } else {
+            let meaning = match reply.status {
+                // A form is shown again where the password was wrong.
+                200 if login.encoding == Encoding::Form => Meaning::Rejected,
+                300..=399 => Meaning::Redirected,
+                400 | 401 | 403 | 422 => Meaning::Rejected,
+                _ => Meaning::Unexpected,
+            };
+            (meaning, self.detail(&reply, session))
+        };
+        Outcome::new(meaning, Some(reply.status), detail, since)
+    }
+
+    fn take_artifacts(&self, reply: &Reply, session: &mut Session) -> Result<(), String> {
+        let login = &self.exchange.recipe.login;
+        session.set(&reply.set_cookies);
+        match &login.session_cookie {
+            Some(name) if !session.cookies.contains_key(name) => {
+                return Err(format!("no cookie {name} in the answer"));
+            }
+            None if login.access_token.is_none() && session.cookies.is_empty() => {
+                return Err("no cookie in the answer, and the recipe names no token".into());
+            }
+            _ => {}
+        }
+        let body: Option<Value> = serde_json::from_str(&reply.body).ok();
+        let take = |field: &Option<String>| match field {
+            None => Ok(None),
+            Some(field) => body
+                .as_ref()
+                .and_then(|b| find(b, field))
+                .map(Some)
+                .ok_or_else(|| absent(field, reply)),
+        };
+        session.access = take(&login.access_token)?;
+        session.refresh = take(&login.refresh_token)?;
+        Ok(())
+    }
+
+    /// Asks who is logged in: with one artifact, or with none.
+    pub(crate) async fn check(
+        &self,
+        at: &Replica,
+        session: &mut Session,
+        artifact: Option<Artifact>,
+    ) -> Outcome {
+        let since = Instant::now();
+        let check = &self.exchange.recipe.check;
+        let access = session.access.clone();
+        let mut request = get(&check.path);
+        match artifact {
+            Some(Artifact::Session) => request.cookies = Some(session.cookie_header()),
+            Some(Artifact::Access) => request.bearer = access.as_deref(),
+            Some(Artifact::Refresh) | None => {}
+        }
+        let reply = match self.send(at, since, session, request).await {
+            Ok(reply) => reply,
+            Err(outcome) => return outcome,
+        };
+        let (meaning, detail) = match reply.status {
+            200..=299 => self.identity(&reply, session),
+            s if s == check.rejected_status || matches!(s, 401 | 403) => {
+                (Meaning::Rejected, self.detail(&reply, session))
+            }
+            300..=399 => (Meaning::Redirected, self.detail(&reply, session)),
+            _ => (Meaning::Unexpected, self.detail(&reply, session)),
+        };
+        // A session may be given a new id on the way. A refusal often deletes the cookie: the replay needs it.
+        if meaning == Meaning::Accepted && artifact == Some(Artifact::Session) {
+            session.set(&reply.set_cookies);
+        }
+        Outcome::new(meaning, Some(reply.status), detail, since)
+    }
+
+    /// Whom a successful check names.
+    fn identity(&self, reply: &Reply, session: &Session) -> (Meaning, String) {
+        let canary = self.exchange.canary.username.as_str();
+        let nobody = || (Meaning::Rejected, "the answer names nobody".to_owned());
+        let Some(pointer) = &self.exchange.recipe.check.username else {
+            return if reply.body.contains(canary) {
+                (Meaning::Accepted, String::new())
+            } else {
+                nobody()
+            };
+        };
+        if reply.truncated {
+            return (Meaning::Unexpected, "the answer is larger than the limit".into());
+        }
+        let Ok(body) = serde_json::from_str::<Value>(&reply.body) else {
+            return (
+                Meaning::Unexpected,
+                format!("not JSON: {}", self.detail(reply, session)),
+            );
+        };
+        match body.pointer(pointer) {
+            Some(Value::String(name)) if name == canary => (Meaning::Accepted, String::new()),
+            None | Some(Value::Null) => nobody(),
+            Some(Value::String(name)) if name.is_empty() => nobody(),
+            // Not the name itself: it may be a person's.
+            Some(_) => (Meaning::OtherIdentity, "the answer names somebody else".into()),
+        }
+    }
+
+    /// Exchanges the refresh token. On success the session holds the new tokens.
+    pub(crate) async fn refresh(&self, at: &Replica, session: &mut Session) -> Option<Outcome> {
+        let refresh = self.exchange.recipe.refresh.as_ref()?;
+        let old = session.refresh.clone()?;
+        let since = Instant::now();
+        let body = Value::Object([(refresh.field.clone(), old.into())].into_iter().collect());
+        // The token alone, so that a session can't stand in for it.
+        let cookies = self
+            .csrf_token(session)
+            .map(|(csrf, value)| format!("{}={value}", csrf.cookie));
+        let request = Request {
+            method: Method::POST,
+            path: &refresh.path,
+            cookies,
+            bearer: None,
+            header: None,
+            body: Body::Json(body.to_string()),
+        };
+        let reply = match self.send(at, since, session, request).await {
+            Ok(reply) => reply,
+            Err(outcome) => return Some(outcome),
+        };
+        let login = &self.exchange.recipe.login;
+        let (meaning, detail) = match reply.status {
+            200..=299 => {
+                let body: Value = serde_json::from_str(&reply.body).unwrap_or_default();
+                let field = login.access_token.as_deref().unwrap_or("access");
+                match find(&body, field) {
+                    Some(access) => {
+                        session.access = Some(access);
+                        // With rotation the old one is used up.
+                        let rotated = login.refresh_token.as_deref().and_then(|f| find(&body, f));
+                        session.refresh = rotated.or_else(|| session.refresh.take());
+                        (Meaning::Accepted, String::new())
+                    }
+                    None => (Meaning::Unexpected, absent(field, &reply)),
+                }
+            }
+            300..=399 => (Meaning::Redirected, self.detail(&reply, session)),
+            400 | 401 | 403 | 422 => (Meaning::Rejected, self.detail(&reply, session)),
+            _ => (Meaning::Unexpected, self.detail(&reply, session)),
+        };
+        Some(Outcome::new(meaning, Some(reply.status), detail, since))
+    }
+
+    /// Ends the session. It is left as it was, for the replay.
+    pub(crate) async fn logout(&self, at: &Replica, session: &Session) -> Option<Outcome> {
+        let logout = self.exchange.recipe.logout.as_ref()?;
+        let since = Instant::now();
+        let body = match logout.refresh_field.as_ref().zip(session.refresh.as_ref()) {
+            Some((field, token)) => {
+                let fields = [(field.clone(), Value::from(token.clone()))]
+                    .into_iter()
+                    .collect();
+                Body::Json(Value::Object(fields).to_string())
+            }
+            None => Body::Empty,
+        };
+        let request = Request {
+            method: Method::POST,
+            path: &logout.path,
+            cookies: Some(session.cookie_header()),
+            bearer: session.access.as_deref(),
+            header: None,
+            body,
+        };
+        let reply = match self.send(at, since, session, request).await {
+            Ok(reply) => reply,
+            Err(outcome) => return Some(outcome),
+        };
+        let meaning = match reply.status {
+            // A form's logout sends people to a page; a permanent redirect sends them to another address for it.
+            200..=299 | 302 | 303 => Meaning::Accepted,
+            300..=399 => Meaning::Redirected,
+            400 | 401 | 403 | 422 => Meaning::Rejected,
+            _ => Meaning::Unexpected,
+        };
+        let detail = if meaning == Meaning::Accepted {
+            String::new()
+        } else {
+            self.detail(&reply, session)
+        };
+        Some(Outcome::new(meaning, Some(reply.status), detail, since))
+    }
+
+    /// Sends; what means the same for every request is told here: no answer, 429, 5xx.
+    async fn send(
+        &self,
+        at: &Replica,
+        since: Instant,
+        session: &Session,
+        mut request: Request<'_>,
+    ) -> Result<Reply, Outcome> {
+        let csrf = self.csrf_token(session);
+        if request.method != Method::GET {
+            request.header = csrf
+                .as_ref()
+                .map(|(csrf, value)| (csrf.header.as_str(), value.as_str()));
+        }
+        let Exchange { client, hostname, .. } = self.exchange;
+        let fail = |meaning, detail| Outcome::new(meaning, None, detail, since);
+        match client.send(at.address, hostname, self.deadline, request).await {
+            Err(Failure::Unreachable(why)) => Err(fail(Meaning::Unreachable, snippet(&why, &[]))),
+            Err(Failure::TimedOut) => Err(fail(Meaning::TimedOut, String::new())),
+            Ok(reply) => {
+                let meaning = match reply.status {
+                    429 => Meaning::Throttled,
+                    500..=599 => Meaning::ServerError,
+                    _ => return Ok(reply),
+                };
+                let detail = self.detail(&reply, session);
+                Err(Outcome::new(meaning, Some(reply.status), detail, since))
+            }
+        }
+    }
+
+    /// The CSRF token as it stands: Django makes a new one at login.
+    fn csrf_token(&self, session: &Session) -> Option<(&'a accord_crds::recipe::Csrf, String)> {
+        let csrf = self.exchange.recipe.csrf.as_ref()?;
+        Some((csrf, session.cookies.get(&csrf.cookie)?.clone()))
+    }
+
+    fn detail(&self, reply: &Reply, session: &Session) -> String {
+        let canary = self.exchange.canary;
+        let mut secrets = vec![canary.username.as_str(), canary.password.expose_secret()];
+        secrets.extend(session.secrets());
+        match &reply.location {
+            Some(location) if (300..400).contains(&reply.status) => {
+                // Without the query: it may carry anything.
+                let location = location.split(['?', '#']).next().unwrap_or_default();
+                snippet(&format!("to {location}"), &secrets)
+            }
+            _ => snippet(&reply.body, &secrets),
+        }
+    }
+}
+
+fn get(path: &str) -> Request<'_> {
+    Request {
+        method: Method::GET,
+        path,
+        cookies: None,
+        bearer: None,
+        header: None,
+        body: Body::Empty,
+    }
+}
+
+/// As long as the right one, and wrong from the first character on: hashes that look at a prefix only refuse it too.
+fn wrong_password(password: &str) -> String {
+    let first = if password.starts_with('x') { 'y' } else { 'x' };
+    std::iter::once(first).chain(password.chars().skip(1)).collect()
+}
+
+fn form(fields: &Map<String, Value>) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields {
+        form.append_pair(name, value.as_str().unwrap_or_default());
+    }
+    form.finish()
+}
+
+/// A token in a JSON body: by the name of a field, or by a pointer.
+fn find(body: &Value, field: &str) -> Option<String> {
+    let value = if field.starts_with('/') {
+        body.pointer(field)
+    } else {
+        body.get(field)
+    };
+    value?.as_str().filter(|t| !t.is_empty()).map(str::to_owned)
+}
+
+fn absent(field: &str, reply: &Reply) -> String {
+    let size = if reply.truncated {
+        " (larger than the limit)"
+    } else {
+        ""
+    };
+    format!("no field {field} in the answer{size}")
+}

@@ -1,0 +1,107 @@
+//! The shape of tokens, and tampering with them. Nothing is verified here, and no value of a claim is kept.
+
+use accord_plan::agreement::TokenShape;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+/// The shape of a JWT; `None` for anything else.
+pub(crate) fn shape(token: &str) -> Option<TokenShape> {
+    let mut parts = token.split('.');
+    let (header, claims, _signature) = (part(parts.next()?)?, part(parts.next()?)?, parts.next()?);
+    let number = |name: &str| claims.get(name).and_then(Value::as_i64);
+    Some(TokenShape {
+        algorithm: header.get("alg")?.as_str()?.to_owned(),
+        key_id: header.get("kid").and_then(Value::as_str).map(str::to_owned),
+        claims: claims
+            .as_object()?
+            .iter()
+            .map(|(name, value)| (name.clone(), kind(value)))
+            .collect(),
+        lifetime: number("exp")
+            .zip(number("iat"))
+            .and_then(|(exp, iat)| exp.checked_sub(iat)),
+    })
+}
+
+fn part(text: &str) -> Option<Value> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// True when a cookie's value carries its contents and a signature (`payload.time.signature`, also with colons), and
+/// isn't only a key to a store.
+pub(crate) fn is_signed(value: &str) -> bool {
+    [':', '.'].into_iter().any(|separator| {
+        let parts: Vec<_> = value.trim_matches('"').split(separator).collect();
+        parts.len() >= 3 && parts.iter().rev().take(2).all(|p| p.len() >= 4)
+    })
+}
+
+/// The value with one character changed. It is one in the middle of the last part: that is the signature where there
+/// is one, and a change at its very end could be lost in base64's padding bits.
+pub(crate) fn tamper(value: &str) -> String {
+    let start = value.rfind(['.', ':']).map_or(0, |at| at + 1);
+    let middle = start + (value.len() - start) / 2;
+    value
+        .char_indices()
+        .map(|(at, c)| match c {
+            _ if at != middle => c,
+            'a' => 'b',
+            _ => 'a',
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tampered_value_differs_in_its_signature_only() {
+        assert_eq!(tamper("head.body.sign"), "head.body.sian");
+        assert_eq!(tamper("aaaa"), "aaba");
+        assert_eq!(tamper(""), "");
+    }
+
+    #[test]
+    fn a_shape_holds_names_and_kinds_and_no_value() {
+        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let token = format!(
+            "{}.{}.sig",
+            encode(r#"{"alg":"HS256","kid":"k1"}"#),
+            encode(r#"{"sub":"u-77","iat":100,"exp":400}"#)
+        );
+        let shape = shape(&token).unwrap();
+        assert_eq!(
+            (shape.algorithm.as_str(), shape.key_id.as_deref()),
+            ("HS256", Some("k1"))
+        );
+        assert_eq!(shape.lifetime, Some(300));
+        assert_eq!(shape.claims.get("sub"), Some(&"string"));
+        assert!(!format!("{shape:?}").contains("u-77"));
+    }
+
+    #[test]
+    fn what_is_not_a_token_has_no_shape() {
+        assert_eq!(shape("not.a.token"), None);
+        assert_eq!(shape("opaque"), None);
+    }
+
+    #[test]
+    fn signed_cookies_are_told_from_opaque_ones() {
+        assert!(is_signed("eyJ1c2VyIjoxfQ.Zx1aYg.c2lnbmF0dXJl"));
+        assert!(is_signed(".eJxVjDsOwjAQBe_iGlne:1tABcd:c2lnbmF0dXJl"));
+        assert!(!is_signed("q7w2mxqt3uk3t9dpu0k1x5jz0f1cxw2a"));
+    }
+}

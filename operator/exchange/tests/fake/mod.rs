@@ -1,0 +1,375 @@
+//! A small auth service on loopback with sessions and tokens, whose state can be shared between replicas or not, and
+//! which can be told to be wrong in many ways.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::struct_excessive_bools
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use accord_crds::Recipe;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+pub const HOSTNAME: &str = "login.example.com";
+pub const USERNAME: &str = "accord-canary-test";
+pub const PASSWORD: &str = "correct horse battery staple Aa1!";
+
+type Shared<T> = Arc<Mutex<T>>;
+
+/// A replica's stores. A clone shares them.
+#[derive(Clone)]
+pub struct App {
+    pub users: Shared<BTreeMap<String, String>>,
+    /// Session id to its user and the key that it was made with.
+    pub sessions: Shared<BTreeMap<String, (String, String)>>,
+    pub blacklist: Shared<BTreeSet<String>>,
+    pub key: String,
+    pub faults: Shared<Faults>,
+    pub log: Shared<Vec<Seen>>,
+}
+
+/// What is wrong with a replica.
+#[derive(Clone, Default)]
+pub struct Faults {
+    pub login_status: Option<u16>,
+    pub any_password: bool,
+    pub accepts_everything: bool,
+    pub names: Option<String>,
+    pub redirects: bool,
+    pub hangs: bool,
+    pub throttles: bool,
+    pub huge: bool,
+    pub extra_claim: bool,
+    pub flushes_foreign_sessions: bool,
+    pub own_check_fails: bool,
+}
+
+/// A request as the server saw it.
+#[derive(Clone)]
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+pub struct Fake {
+    pub name: String,
+    pub address: SocketAddr,
+    pub app: App,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl App {
+    /// With stores of its own, and the canary in them.
+    pub fn new(key: &str) -> Self {
+        Self {
+            users: Shared::new(Mutex::new([(USERNAME.to_owned(), PASSWORD.to_owned())].into())),
+            sessions: Shared::default(),
+            blacklist: Shared::default(),
+            key: key.into(),
+            faults: Shared::default(),
+            log: Shared::default(),
+        }
+    }
+
+    /// Another replica on the same stores.
+    pub fn replica(&self) -> Self {
+        Self {
+            faults: Shared::default(),
+            log: Shared::default(),
+            ..self.clone()
+        }
+    }
+
+    #[must_use]
+    pub fn with(self, change: impl FnOnce(&mut Faults)) -> Self {
+        change(&mut self.faults.lock().unwrap());
+        self
+    }
+
+    /// Serves on an address of its own: the last number of 127.0.0.x.
+    pub async fn serve(self, name: &str, last: u8) -> Fake {
+        let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+        let listener = tokio::net::TcpListener::bind((ip, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = axum::Router::new().fallback(handle).with_state(self.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Fake {
+            name: name.into(),
+            address,
+            app: self,
+            task,
+        }
+    }
+
+    fn sign(&self, text: &str) -> String {
+        let mut hasher = DefaultHasher::new();
+        (&self.key, text).hash(&mut hasher);
+        URL_SAFE_NO_PAD.encode(format!("{:032x}", hasher.finish()))
+    }
+
+    fn token(&self, kind: &str, user: &str) -> String {
+        let mut claims = json!({"sub": user, "kind": kind, "jti": next(), "iat": 1000, "exp": 1300});
+        if self.faults.lock().unwrap().extra_claim {
+            claims["email"] = json!("x@example.com");
+        }
+        let text = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#),
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        );
+        let signature = self.sign(&text);
+        format!("{text}.{signature}")
+    }
+
+    fn verify(&self, token: &str, kind: &str) -> Option<String> {
+        let (text, signature) = token.rsplit_once('.')?;
+        let claims: Value =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text.split_once('.')?.1).ok()?).ok()?;
+        let user = claims["sub"].as_str()?.to_owned();
+        let strange = claims.get("email").is_some() != self.faults.lock().unwrap().extra_claim;
+        let known = self.users.lock().unwrap().contains_key(&user);
+        (signature == self.sign(text) && claims["kind"] == kind && known && !strange).then_some(user)
+    }
+
+    fn session_user(&self, headers: &HeaderMap) -> Option<String> {
+        let id = cookie(headers, "sessionid")?;
+        let mut sessions = self.sessions.lock().unwrap();
+        let (user, key) = sessions.get(&id)?.clone();
+        if key != self.key {
+            if self.faults.lock().unwrap().flushes_foreign_sessions {
+                sessions.remove(&id);
+            }
+            return None;
+        }
+        Some(user)
+    }
+
+    fn bearer_user(&self, headers: &HeaderMap) -> Option<String> {
+        self.verify(
+            headers
+                .get("authorization")?
+                .to_str()
+                .ok()?
+                .strip_prefix("Bearer ")?,
+            "access",
+        )
+    }
+}
+
+pub fn next() -> String {
+    static COUNTER: AtomicU64 = AtomicU64::new(1);
+    let n = COUNTER.fetch_add(1, Ordering::Relaxed);
+    // Long and opaque, like the real ones.
+    format!(
+        "{:032x}",
+        u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    )
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get("cookie")?
+        .to_str()
+        .ok()?
+        .split("; ")
+        .find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            (key == name).then(|| value.to_owned())
+        })
+}
+
+fn answer(status: u16, body: &Value) -> Response {
+    Response::builder()
+        .status(StatusCode::from_u16(status).unwrap())
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+async fn handle(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = String::from_utf8(to_bytes(body, 100_000).await.unwrap().to_vec()).unwrap();
+    let (method, path, headers) = (
+        parts.method.to_string(),
+        parts.uri.path().to_owned(),
+        parts.headers,
+    );
+    app.log.lock().unwrap().push(Seen {
+        method: method.clone(),
+        path: path.clone(),
+        headers: headers.clone(),
+        body: body.clone(),
+    });
+    let faults = app.faults.lock().unwrap().clone();
+    if faults.hangs {
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    }
+    if faults.throttles {
+        return answer(429, &json!({"detail": "slow down"}));
+    }
+    if faults.redirects {
+        return Response::builder()
+            .status(301)
+            .header("location", format!("https://{HOSTNAME}{path}?next=secret"))
+            .body(Body::empty())
+            .unwrap();
+    }
+    if faults.huge {
+        let chunk = vec![b'x'; 1 << 20];
+        let chunks = futures::stream::iter((0..1024).map(move |_| Ok::<_, std::io::Error>(chunk.clone())));
+        return Response::new(Body::from_stream(chunks));
+    }
+    if headers.get("host").is_none_or(|h| h != HOSTNAME) {
+        return answer(400, &json!({"detail": "DisallowedHost"}));
+    }
+    let csrf = cookie(&headers, "csrftoken");
+    if method == "POST" {
+        let own = headers
+            .get("origin")
+            .is_some_and(|o| *o == format!("https://{HOSTNAME}"));
+        let sent = headers.get("x-csrftoken").and_then(|h| h.to_str().ok());
+        let token = csrf.is_some() && csrf.as_deref() == sent;
+        if !own || (path != "/refresh/" && !token) {
+            return answer(403, &json!({"detail": "CSRF Failed"}));
+        }
+    }
+    let json: Value = serde_json::from_str(&body).unwrap_or_default();
+    match (method.as_str(), path.as_str()) {
+        ("GET", "/csrf/") => {
+            let mut response = answer(200, &json!({}));
+            set_cookie(&mut response, "csrftoken", &next());
+            response
+        }
+        ("POST", "/login/") => log_in(&app, &faults, &json),
+        ("GET", "/me/") => {
+            let user = if faults.own_check_fails {
+                None
+            } else if headers.contains_key("authorization") {
+                app.bearer_user(&headers)
+            } else {
+                app.session_user(&headers)
+            };
+            let user = if faults.accepts_everything {
+                Some(USERNAME.to_owned())
+            } else {
+                user
+            };
+            match user {
+                Some(user) => answer(
+                    200,
+                    &json!({"username": faults.names.clone().unwrap_or(user), "roles": []}),
+                ),
+                None => {
+                    let mut response = answer(
+                        401,
+                        &json!({"detail": "Authentication credentials were not provided."}),
+                    );
+                    let gone = "sessionid=\"\"; Max-Age=0".parse().unwrap();
+                    response.headers_mut().append("set-cookie", gone);
+                    response
+                }
+            }
+        }
+        ("POST", "/refresh/") => {
+            let token = json["refresh"].as_str().unwrap_or_default().to_owned();
+            let revoked = app.blacklist.lock().unwrap().contains(&token);
+            match app.verify(&token, "refresh") {
+                Some(user) if !revoked => {
+                    app.blacklist.lock().unwrap().insert(token);
+                    answer(
+                        200,
+                        &json!({"access": app.token("access", &user), "refresh": app.token("refresh", &user)}),
+                    )
+                }
+                _ => answer(401, &json!({"detail": "Token is invalid"})),
+            }
+        }
+        ("POST", "/logout/") => {
+            if app
+                .bearer_user(&headers)
+                .or_else(|| app.session_user(&headers))
+                .is_none()
+            {
+                return answer(401, &json!({}));
+            }
+            if let Some(token) = json["refresh"].as_str() {
+                app.blacklist.lock().unwrap().insert(token.to_owned());
+            }
+            if let Some(id) = cookie(&headers, "sessionid") {
+                app.sessions.lock().unwrap().remove(&id);
+            }
+            answer(200, &json!({"detail": "Logged out."}))
+        }
+        _ => answer(404, &json!({})),
+    }
+}
+
+fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
+    if let Some(status) = faults.login_status {
+        // As careless as servers can be: it echoes what it was given.
+        return answer(
+            status,
+            &json!({"detail": "no such table: auth_user", "given": json}),
+        );
+    }
+    let user = json["username"].as_str().unwrap_or_default();
+    let known = app.users.lock().unwrap().get(user).cloned();
+    if known.is_none() || (known.as_deref() != json["password"].as_str() && !faults.any_password) {
+        return answer(401, &json!({"detail": "Wrong username or password."}));
+    }
+    let id = next();
+    app.sessions
+        .lock()
+        .unwrap()
+        .insert(id.clone(), (user.to_owned(), app.key.clone()));
+    let tokens = json!({"access": app.token("access", user), "refresh": app.token("refresh", user)});
+    let mut response = answer(200, &tokens);
+    set_cookie(&mut response, "sessionid", &id);
+    // As Django does: another CSRF token from login on.
+    set_cookie(&mut response, "csrftoken", &next());
+    response
+}
+
+fn set_cookie(response: &mut Response, name: &str, value: &str) {
+    let cookie = format!("{name}={value}; Path=/; Secure; SameSite=Lax")
+        .parse()
+        .unwrap();
+    response.headers_mut().append("set-cookie", cookie);
+}
+
+/// The recipe of this service.
+pub fn recipe() -> Recipe {
+    serde_json::from_value(json!({
+        "csrf": {"path": "/csrf/"},
+        "login": {
+            "path": "/login/", "sessionCookie": "sessionid", "accessToken": "access", "refreshToken": "refresh",
+        },
+        "check": {"path": "/me/", "username": "/username"},
+        "refresh": {"path": "/refresh/"},
+        "logout": {"path": "/logout/", "refreshField": "refresh"},
+    }))
+    .unwrap()
+}

@@ -1,0 +1,58 @@
+//! What to do about a reason, in the framework's own lines where it is known.
+
+use accord_crds::PodReason;
+
+use super::Conventions;
+
+/// One or two sentences; `None` where the evidence says it all.
+pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Option<&'static str> {
+    use Conventions::{Django, Generic};
+    Some(match (reason, conventions) {
+        (PodReason::LocalDatabase, Django) => {
+            "Settings: DATABASES = {\"default\": dj_database_url.parse(os.environ[\"DATABASE_URL\"])}, and no SQLite."
+        }
+        (PodReason::LocalDatabase, Generic) => {
+            "Take the database from its binding, and keep no file of your own."
+        }
+        (PodReason::LocalSession, Django) => {
+            "Settings: SESSION_ENGINE = \"django.contrib.sessions.backends.cached_db\", CACHES on REDIS_URL, no LocMemCache."
+        }
+        (PodReason::LocalSession, Generic) => {
+            "Keep sessions in the shared cache or database, not in the process."
+        }
+        (PodReason::LocalRevocation, Django) => {
+            "Add rest_framework_simplejwt.token_blacklist to INSTALLED_APPS, and point CACHES at REDIS_URL."
+        }
+        (PodReason::LocalRevocation, Generic) => {
+            "Keep ended sessions and tokens in the shared cache or database."
+        }
+        (PodReason::KeyMismatch, Django) => {
+            "Settings: SECRET_KEY = os.environ[\"SECRET_KEY\"], and no get_random_secret_key()."
+        }
+        (PodReason::KeyMismatch, Generic) => "Take the signing key from its binding; make none at start.",
+        (PodReason::WrongIdentity, _) => {
+            "Primary keys differ between databases: stop this revision before anybody logs in as somebody else."
+        }
+        (PodReason::TokenFormat, _) => "All replicas have to issue tokens with the same header and claims.",
+        (PodReason::AcceptsInvalid, _) => "Look for a debug login or an authentication that is switched off.",
+        (PodReason::CanaryMissing, _) => {
+            "Look at the canary's Job: the account is missing, locked or inactive. The same on all pods means the same."
+        }
+        (PodReason::ServerError, _) => "Look at the log of the pod.",
+        (PodReason::Redirected, Django) => {
+            "Paths end in a slash, and SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")."
+        }
+        (PodReason::Redirected, Generic) => {
+            "Correct the path in verification.recipe, or trust X-Forwarded-Proto."
+        }
+        (PodReason::RecipeMismatch, _) => "Compare verification.recipe with the application.",
+        (PodReason::ProbeBlocked, _) => {
+            "Candidates: a NetworkPolicy or a service mesh between the operator and the pod, or a server that listens on loopback."
+        }
+        (PodReason::Slow, _) => "A blocked event loop or a slow dependency; nobody is isolated for it.",
+        (PodReason::RateLimited, _) => {
+            "Exempt the canary from login limits, or let verification.interval be longer."
+        }
+        _ => return None,
+    })
+}

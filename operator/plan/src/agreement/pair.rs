@@ -1,0 +1,129 @@
+//! What the pair shows once both are sound by themselves: whether either honours what the other issues.
+
+use accord_crds::{PodReason, Verdict};
+
+use super::evidence::{database, told};
+use super::{Action, Artifact, Conventions, Finding, Meaning, Observations, Role, Step};
+
+use Artifact::{Access, Session};
+use Role::{Subject, Witness};
+
+/// The peer refused an artifact: in which direction doesn't tell the cause, so the first one is told.
+fn refused(seen: &Observations, artifact: Artifact) -> Option<&Step> {
+    seen.steps.iter().find(|s| {
+        s.action == Action::Cross(artifact) && matches!(s.meaning, Meaning::Rejected | Meaning::Unexpected)
+            // The witness is sound: what breaks it is what it was given.
+            || s.action == Action::Cross(artifact) && s.at == Witness && s.meaning == Meaning::ServerError
+    })
+}
+
+/// Each peer that was asked accepted it, and at least one was.
+fn honoured(seen: &Observations, artifact: Artifact) -> bool {
+    let mut asked = seen
+        .steps
+        .iter()
+        .filter(|s| s.action == Action::Cross(artifact))
+        .peekable();
+    asked.peek().is_some() && asked.all(|s| s.meaning == Meaning::Accepted)
+}
+
+/// X: a session or a token of one is refused by the other.
+pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
+    let broken = |s: &&Step| matches!(s.action, Action::Cross(_)) && s.meaning == Meaning::ServerError;
+    if let Some(step) = seen.steps.iter().filter(|s| s.at == Subject).find(broken) {
+        return Some(Finding::unknown(PodReason::ServerError, told(seen, step)));
+    }
+    let (session, access) = (refused(seen, Session), refused(seen, Access));
+    let step = session.or(access)?;
+    let evidence = match (session, access) {
+        (Some(session), Some(_)) => format!("{}; the access token likewise", told(seen, session)),
+        _ => told(seen, step),
+    };
+    // Refused by the peer and from then on by its issuer too: the peer found the shared session, couldn't verify it
+    // and threw it away. Both see one store, with different keys.
+    if let Some(session) = session {
+        let again = seen.meaning(Action::Again(Session), session.of, session.of);
+        if again == Some(Meaning::Rejected) {
+            let evidence = format!("{evidence}, and then {} refused it too", seen.name(session.of));
+            return Some(Finding::diverges(PodReason::KeyMismatch, evidence));
+        }
+    }
+    Some(Finding::one_of(
+        Verdict::Diverges,
+        &causes(seen, session.is_some(), access.is_some()),
+        evidence,
+    ))
+}
+
+/// What may be behind it, by what was refused and what is known beside.
+fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
+    use PodReason::{KeyMismatch, LocalDatabase, LocalSession, TokenFormat};
+    if access && let Some((subject, witness)) = seen.token.as_ref().zip(seen.witness_token.as_ref()) {
+        if subject.key_id != witness.key_id {
+            return vec![KeyMismatch];
+        }
+        if subject.algorithm != witness.algorithm || subject.claims != witness.claims {
+            return vec![TokenFormat];
+        }
+    }
+    let mut causes = match (session, access) {
+        // The token of the same login is honoured: keys and people are shared, the sessions aren't.
+        (true, false) if honoured(seen, Access) => return vec![LocalSession],
+        (false, true) if honoured(seen, Session) => return vec![KeyMismatch],
+        // No store is involved.
+        (true, false) if seen.signed_cookie => vec![KeyMismatch],
+        // Django's sessions and SimpleJWT's tokens share one thing: the key.
+        (true, true) if seen.conventions == Conventions::Django && seen.token.is_some() => vec![KeyMismatch],
+        (true, _) => vec![LocalSession, KeyMismatch],
+        (false, _) => vec![KeyMismatch, LocalSession],
+    };
+    if database(seen) != Some(true) {
+        causes.push(LocalDatabase);
+    }
+    causes
+}
+
+/// A: accepted by the peer, and then no longer by its issuer. One pod that answers both ways keeps state per worker.
+pub(super) fn lost_after_the_peer(seen: &Observations) -> Option<Finding> {
+    let step = seen
+        .steps
+        .iter()
+        .find(|s| matches!(s.action, Action::Again(_)) && s.meaning != Meaning::Accepted)?;
+    let evidence = format!("{}, after its peer had accepted it", told(seen, step));
+    Some(match (step.meaning, step.at) {
+        (_, Witness) => Finding::unknown(PodReason::Pending, evidence),
+        (Meaning::ServerError, Subject) => Finding::unknown(PodReason::ServerError, evidence),
+        (_, Subject) => Finding::one_of(
+            Verdict::Unknown,
+            &[PodReason::LocalSession, PodReason::RecipeMismatch],
+            evidence,
+        ),
+    })
+}
+
+/// A refresh token is refused by the peer, or what the peer gives for it is refused at home.
+pub(super) fn not_refreshed(seen: &Observations) -> Option<Finding> {
+    let failed =
+        |s: &&Step| matches!(s.action, Action::Refresh | Action::Refreshed) && s.meaning != Meaning::Accepted;
+    let step = seen.steps.iter().find(failed)?;
+    let evidence = told(seen, step);
+    let crossed = step.at != step.of;
+    let control = seen.meaning(Action::Refresh, step.of, step.of) == Some(Meaning::Accepted);
+    if step.action == Action::Refreshed && seen.witness.is_some() {
+        let causes = [PodReason::KeyMismatch, PodReason::TokenFormat];
+        return Some(Finding::one_of(Verdict::Diverges, &causes, evidence));
+    }
+    if crossed && control {
+        let mut causes = vec![PodReason::LocalSession];
+        if database(seen) != Some(true) {
+            causes.insert(0, PodReason::LocalDatabase);
+        }
+        let evidence = format!("{evidence}; {} honours it", seen.name(step.of));
+        return Some(Finding::one_of(Verdict::Diverges, &causes, evidence));
+    }
+    let reason = match step.meaning {
+        Meaning::ServerError => PodReason::ServerError,
+        _ => PodReason::RecipeMismatch,
+    };
+    Some(Finding::unknown(reason, evidence))
+}

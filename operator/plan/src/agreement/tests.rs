@@ -1,0 +1,287 @@
+//! A row for each reason: from a trace to the verdict.
+
+use std::collections::BTreeMap;
+
+use accord_crds::PodReason::{
+    self, AcceptsInvalid, Ambiguous, CanaryMissing, KeyMismatch, LocalDatabase, LocalRevocation,
+    LocalSession, Pending, ProbeBlocked, RateLimited, RecipeMismatch, Slow, TokenFormat, Verified,
+    WrongIdentity,
+};
+use accord_crds::Verdict::{self, Agrees, Diverges};
+use rstest::rstest;
+
+use super::*;
+use Action::{Again, Cross, Login, Logout, NoCredential, Own, Refreshed, Replay, Tampered, WrongPassword};
+use Artifact::{Access, Session};
+use Meaning::*;
+use Role::{Subject as S, Witness as W};
+
+/// A whole exchange in which everything is as it should be; each row changes something about it.
+fn sound() -> Observations {
+    let mut seen = Observations {
+        subject: "pod-s".into(),
+        witness: Some("pod-w".into()),
+        conventions: Conventions::Django,
+        database: Some(true),
+        witness_database: Some(true),
+        token: Some(shape("HS256")),
+        witness_token: Some(shape("HS256")),
+        ..Observations::default()
+    };
+    put(&mut seen, NoCredential, S, S, Rejected);
+    put(&mut seen, WrongPassword, S, S, Rejected);
+    for role in [S, W] {
+        put(&mut seen, Login, role, role, Accepted);
+        for artifact in [Session, Access] {
+            put(&mut seen, Own(artifact), role, role, Accepted);
+        }
+        for artifact in [Session, Access] {
+            put(&mut seen, Cross(artifact), role.other(), role, Accepted);
+            put(&mut seen, Again(artifact), role, role, Accepted);
+        }
+    }
+    put(&mut seen, Tampered(Access), S, S, Rejected);
+    for role in [S, W] {
+        put(&mut seen, Action::Refresh, role.other(), role, Accepted);
+        put(&mut seen, Refreshed, role, role, Accepted);
+    }
+    for role in [S, W] {
+        put(&mut seen, Logout, role, role, Accepted);
+        for at in [role, role.other()] {
+            put(&mut seen, Replay(Session), at, role, Rejected);
+            put(&mut seen, Replay(Access), at, role, Accepted);
+            put(&mut seen, Replay(Artifact::Refresh), at, role, Rejected);
+        }
+    }
+    seen
+}
+
+fn shape(algorithm: &str) -> TokenShape {
+    TokenShape {
+        algorithm: algorithm.into(),
+        key_id: None,
+        claims: BTreeMap::from([("sub".into(), "string")]),
+        lifetime: Some(300),
+    }
+}
+
+/// Adds a step, or says that it went otherwise.
+fn put(seen: &mut Observations, action: Action, at: Role, of: Role, meaning: Meaning) {
+    let status = match meaning {
+        Accepted | OtherIdentity => Some(200),
+        Rejected => Some(401),
+        Throttled => Some(429),
+        Redirected => Some(301),
+        ServerError => Some(500),
+        Unexpected => Some(404),
+        Unreachable | TimedOut => None,
+    };
+    let step = Step {
+        action,
+        at,
+        of,
+        meaning,
+        status,
+        detail: String::new(),
+        millis: 1,
+    };
+    match seen
+        .steps
+        .iter_mut()
+        .find(|s| (s.action, s.at, s.of) == (action, at, of))
+    {
+        Some(known) => *known = step,
+        None => seen.steps.push(step),
+    }
+}
+
+/// Keeps only the steps of the subject before its login, and the login as it went.
+fn login(meaning: Meaning, status: u16, database: Option<bool>) -> Observations {
+    let mut seen = sound();
+    seen.database = database;
+    seen.witness = None;
+    seen.steps
+        .retain(|s| matches!(s.action, NoCredential | WrongPassword));
+    put(&mut seen, Login, S, S, meaning);
+    seen.steps[2].status = Some(status);
+    seen
+}
+
+fn with(change: impl FnOnce(&mut Observations)) -> Observations {
+    let mut seen = sound();
+    change(&mut seen);
+    seen
+}
+
+fn steps(changed: &[(Action, Role, Role, Meaning)]) -> Observations {
+    with(|seen| {
+        for (action, at, of, meaning) in changed {
+            put(seen, *action, *at, *of, *meaning);
+        }
+    })
+}
+
+#[rstest]
+#[case::all_is_well(sound(), Agrees, Verified)]
+// Nothing can be concluded.
+#[case::unreachable(steps(&[(NoCredential, S, S, Unreachable)]), Verdict::Unknown, ProbeBlocked)]
+#[case::late(steps(&[(Login, S, S, TimedOut)]), Verdict::Unknown, Slow)]
+#[case::limited(steps(&[(WrongPassword, S, S, Throttled)]), Verdict::Unknown, RateLimited)]
+// L and D.
+#[case::l401_d_absent(login(Rejected, 401, Some(false)), Diverges, LocalDatabase)]
+#[case::l400_d_absent(login(Rejected, 400, Some(false)), Diverges, LocalDatabase)]
+#[case::l403_d_absent(login(Rejected, 403, Some(false)), Diverges, LocalDatabase)]
+#[case::l500_d_absent(login(ServerError, 500, Some(false)), Diverges, LocalDatabase)]
+#[case::l401_d_present(login(Rejected, 401, Some(true)), Verdict::Unknown, CanaryMissing)]
+#[case::l500_d_present(login(ServerError, 500, Some(true)), Verdict::Unknown, PodReason::ServerError)]
+#[case::l401_d_unknown(login(Rejected, 401, None), Verdict::Unknown, Ambiguous)]
+#[case::l404(login(Unexpected, 404, Some(false)), Verdict::Unknown, RecipeMismatch)]
+#[case::l200_d_absent(with(|s| s.database = Some(false)), Diverges, LocalDatabase)]
+#[case::l200_d_absent_for_all(
+    with(|s| (s.database, s.witness_database) = (Some(false), Some(false))), Agrees, Verified
+)]
+#[case::canary_only_at_the_witness(
+    with(|s| { s.database = None; put(s, Login, S, S, Rejected) }), Diverges, LocalDatabase
+)]
+#[case::connected_and_not_found(steps(&[(Login, S, S, Rejected)]), Diverges, Ambiguous)]
+// By itself.
+#[case::no_credential(steps(&[(NoCredential, S, S, Accepted)]), Diverges, AcceptsInvalid)]
+#[case::wrong_password(steps(&[(WrongPassword, S, S, Accepted)]), Diverges, AcceptsInvalid)]
+#[case::tampered(steps(&[(Tampered(Access), S, S, Accepted)]), Diverges, AcceptsInvalid)]
+#[case::redirect(steps(&[(Login, S, S, Meaning::Redirected)]), Diverges, PodReason::Redirected)]
+#[case::somebody_else(steps(&[(Cross(Session), S, W, OtherIdentity)]), Diverges, WrongIdentity)]
+#[case::somebody_else_at_the_witness(steps(&[(Cross(Access), W, S, OtherIdentity)]), Diverges, WrongIdentity)]
+#[case::forgetful(steps(&[(Own(Session), S, S, Rejected)]), Diverges, LocalSession)]
+#[case::broken_check(
+    steps(&[(Own(Session), S, S, Meaning::ServerError)]), Verdict::Unknown, PodReason::ServerError
+)]
+// The witness's own part.
+#[case::witness_login(steps(&[(Login, W, W, Rejected), (Cross(Access), W, S, Rejected)]), Verdict::Unknown, Pending)]
+#[case::witness_check(steps(&[(Own(Session), W, W, OtherIdentity)]), Verdict::Unknown, Pending)]
+#[case::witness_silent(steps(&[(Cross(Session), W, S, TimedOut)]), Verdict::Unknown, Pending)]
+#[case::witness_logout(steps(&[(Logout, W, W, Meaning::ServerError)]), Verdict::Unknown, Pending)]
+// The pair.
+#[case::session_there(steps(&[(Cross(Session), W, S, Rejected)]), Diverges, LocalSession)]
+#[case::session_here(steps(&[(Cross(Session), S, W, Rejected)]), Diverges, LocalSession)]
+#[case::session_thrown_away(
+    steps(&[(Cross(Session), W, S, Rejected), (Again(Session), S, S, Rejected)]), Diverges, KeyMismatch
+)]
+#[case::session_and_token(
+    steps(&[(Cross(Session), W, S, Rejected), (Cross(Access), W, S, Rejected)]), Diverges, KeyMismatch
+)]
+#[case::session_and_token_of_unknown_users(
+    with(|s| {
+        (s.database, s.witness_database) = (None, None);
+        put(s, Cross(Session), W, S, Rejected);
+        put(s, Cross(Access), W, S, Rejected);
+    }),
+    Diverges, Ambiguous
+)]
+#[case::token_only(steps(&[(Cross(Access), W, S, Rejected)]), Diverges, KeyMismatch)]
+#[case::token_of_another_key(
+    with(|s| { s.token = Some(TokenShape { key_id: Some("k2".into()), ..shape("HS256") }); put(s, Cross(Access), W, S, Rejected) }),
+    Diverges, KeyMismatch
+)]
+#[case::token_of_another_shape(
+    with(|s| { s.token = Some(shape("ES256")); put(s, Cross(Access), W, S, Rejected) }), Diverges, TokenFormat
+)]
+#[case::token_that_breaks_the_witness(
+    with(|s| { s.token = Some(shape("ES256")); put(s, Cross(Access), W, S, Meaning::ServerError) }), Diverges, TokenFormat
+)]
+#[case::peer_breaks(
+    steps(&[(Cross(Access), S, W, Meaning::ServerError)]), Verdict::Unknown, PodReason::ServerError
+)]
+#[case::lost_afterwards(steps(&[(Again(Session), S, S, Rejected)]), Verdict::Unknown, Ambiguous)]
+#[case::refresh_there_only(
+    steps(&[(Action::Refresh, W, S, Rejected), (Action::Refresh, S, S, Accepted)]), Diverges, LocalSession
+)]
+#[case::refresh_nowhere(
+    steps(&[(Action::Refresh, W, S, Rejected), (Action::Refresh, S, S, Rejected)]), Verdict::Unknown, RecipeMismatch
+)]
+// The end.
+#[case::logout_refused(steps(&[(Logout, S, S, Rejected)]), Verdict::Unknown, RecipeMismatch)]
+#[case::logout_breaks(steps(&[(Logout, S, S, Meaning::ServerError)]), Verdict::Unknown, PodReason::ServerError)]
+#[case::lives_on_at_the_witness(steps(&[(Replay(Artifact::Refresh), W, S, Accepted)]), Diverges, LocalRevocation)]
+#[case::lives_on_at_the_subject(steps(&[(Replay(Session), S, W, Accepted)]), Diverges, LocalRevocation)]
+#[case::cannot_be_ended(
+    steps(&[
+        (Replay(Session), S, S, Accepted), (Replay(Session), W, S, Accepted),
+        (Replay(Session), W, W, Accepted), (Replay(Session), S, W, Accepted),
+    ]),
+    Agrees, Verified
+)]
+#[case::declared_as_ended(
+    with(|s| s.after_logout.access_rejected = true), Verdict::Unknown, RecipeMismatch
+)]
+#[case::declared_as_ended_and_so_at_the_witness(
+    with(|s| {
+        s.after_logout.access_rejected = true;
+        put(s, Replay(Access), W, W, Rejected);
+        put(s, Replay(Access), S, W, Rejected);
+    }),
+    Diverges, RecipeMismatch
+)]
+#[case::nothing_was_asked(Observations::default(), Verdict::Unknown, Pending)]
+fn a_trace_has_one_reason(#[case] seen: Observations, #[case] verdict: Verdict, #[case] reason: PodReason) {
+    let proof = judge(&seen, "c1");
+    assert_eq!(
+        (proof.verdict, proof.reason),
+        (verdict, reason),
+        "{}",
+        proof.message
+    );
+    assert!(proof.message.len() <= 512, "{}", proof.message);
+    assert_eq!(proof.containers, "c1");
+}
+
+#[rstest]
+#[case::csrf(403, "CSRF Failed: CSRF token missing.")]
+#[case::host(400, "Bad Request (400)")]
+fn a_login_turned_away_at_the_door_says_nothing_about_databases(#[case] status: u16, #[case] detail: &str) {
+    let mut seen = login(Rejected, status, Some(false));
+    seen.steps[2].detail = detail.into();
+    let proof = judge(&seen, "c1");
+    assert_eq!((proof.verdict, proof.reason), (Verdict::Unknown, RecipeMismatch));
+}
+
+#[test]
+fn an_ambiguous_verdict_names_the_candidates() {
+    let proof = judge(&login(Rejected, 401, None), "c1");
+    assert!(
+        proof.message.contains("It may be LocalDatabase or CanaryMissing"),
+        "{}",
+        proof.message
+    );
+}
+
+#[test]
+fn a_message_is_cut_between_characters() {
+    let mut seen = login(ServerError, 500, Some(false));
+    seen.subject = "ü".repeat(400);
+    let message = judge(&seen, "c1").message;
+    assert!(
+        message.len() <= 512 && message.ends_with('…'),
+        "{}",
+        message.len()
+    );
+}
+
+/// Whatever else is seen, silence is never divergence.
+#[test]
+fn no_single_unanswered_request_of_a_sound_exchange_makes_a_pod_diverge() {
+    for at in 0..sound().steps.len() {
+        for meaning in [Unreachable, TimedOut, Throttled] {
+            let mut seen = sound();
+            seen.steps[at].meaning = meaning;
+            seen.steps.truncate(at + 1);
+            let proof = judge(&seen, "c1");
+            assert_eq!(
+                proof.verdict,
+                Verdict::Unknown,
+                "{:?}: {}",
+                seen.steps[at],
+                proof.message
+            );
+        }
+    }
+}
