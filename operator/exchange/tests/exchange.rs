@@ -1,5 +1,7 @@
 //! The exchange against small servers on loopback: from what they do wrong to the verdict that names it.
 
+#![allow(clippy::unwrap_used)]
+
 mod fake;
 
 use std::collections::BTreeMap;

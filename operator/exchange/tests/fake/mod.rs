@@ -225,7 +225,7 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
     });
     let faults = app.faults.lock().unwrap().clone();
     if faults.hangs {
-        tokio::time::sleep(Duration::from_secs(600)).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
     }
     if faults.throttles {
         return answer(429, &json!({"detail": "slow down"}));
@@ -277,21 +277,17 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
             } else {
                 user
             };
-            match user {
-                Some(user) => answer(
-                    200,
-                    &json!({"username": faults.names.clone().unwrap_or(user), "roles": []}),
-                ),
-                None => {
-                    let mut response = answer(
-                        401,
-                        &json!({"detail": "Authentication credentials were not provided."}),
-                    );
-                    let gone = "sessionid=\"\"; Max-Age=0".parse().unwrap();
-                    response.headers_mut().append("set-cookie", gone);
-                    response
-                }
+            if let Some(user) = user {
+                let name = faults.names.clone().unwrap_or(user);
+                return answer(200, &json!({"username": name, "roles": []}));
             }
+            let mut response = answer(
+                401,
+                &json!({"detail": "Authentication credentials were not provided."}),
+            );
+            let gone = "sessionid=\"\"; Max-Age=0".parse().unwrap();
+            response.headers_mut().append("set-cookie", gone);
+            response
         }
         ("POST", "/refresh/") => {
             let token = json["refresh"].as_str().unwrap_or_default().to_owned();
