@@ -81,6 +81,23 @@ impl Cluster {
         }
     }
 
+    /// Where kubectl lies, for scripts.
+    pub fn kubectl_path(&self) -> &std::path::Path {
+        &self.kubectl
+    }
+
+    /// A kubeconfig whose current context is this cluster, for scripts that take no context.
+    pub fn kubeconfig_alone(&self) -> Result<PathBuf> {
+        let Target::Context { name, .. } = &self.target else {
+            return Ok(embedded::kubeconfig());
+        };
+        let minified = self.kubectl(&["config", "view", "--minify", "--flatten"])?;
+        let file = crate::paths::cache_dir("contexts")?.join(name.replace('/', "_"));
+        crate::paths::write(&file, minified)?;
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        Ok(file)
+    }
+
     /// Applies YAML from memory, as a user would with `kubectl apply`; what holds a Secret is on no command line.
     pub fn apply(&self, yaml: &str) -> Result<String> {
         self.kubectl_cmd().args(["apply", "-f", "-"]).stdin(yaml).output()

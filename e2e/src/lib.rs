@@ -14,4 +14,6 @@ mod machine;
 pub mod paths;
 mod process;
 pub mod progress;
+pub mod scenarios;
+pub mod testing;
 pub mod wait;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use accord_e2e::cluster::Cluster;
 use accord_e2e::images::Image;
-use accord_e2e::{embedded, progress};
+use accord_e2e::{embedded, progress, scenarios, testing};
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// Brings up a real cluster, shows Accord on it, and tests it.
 #[derive(Parser)]
@@ -34,6 +34,33 @@ enum Command {
         /// demo needs.
         names: Vec<String>,
     },
+    /// Runs every test, from fast to real; the last line counts them.
+    Test(TestArgs),
+    /// Writes the CRD and the reference from the types.
+    Gen {
+        /// Change nothing; fail when something isn't current.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+#[derive(Args)]
+struct TestArgs {
+    /// Leave out what needs a cluster.
+    #[arg(long)]
+    fast: bool,
+    /// Only this scenario; may be repeated. `--list` shows them.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// Only this stage; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    stage: Vec<String>,
+    /// Leave the embedded cluster running.
+    #[arg(long)]
+    keep: bool,
+    /// Say which scenarios there are and what they show.
+    #[arg(long)]
+    list: bool,
 }
 
 #[derive(Subcommand)]
@@ -63,6 +90,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Cluster(command) => cluster(command),
         Command::Images { names } => images(&cli, names),
+        Command::Test(args) => test(&cli, args),
+        Command::Gen { check } => testing::generate(*check).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -72,6 +101,27 @@ fn target(cli: &Cli) -> Result<Cluster> {
         Some(context) => Cluster::context(context, cli.registry.as_deref()),
         None => Cluster::embedded(),
     }
+}
+
+fn test(cli: &Cli, args: &TestArgs) -> Result<ExitCode> {
+    if args.list {
+        for scenario in scenarios::ALL {
+            println!("{:<20} {}", scenario.name, scenario.shows);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = testing::Options {
+        fast: args.fast,
+        scenarios: args.scenario.clone(),
+        stages: args.stage.clone(),
+        keep: args.keep,
+    };
+    let passed = testing::run(&options, || target(cli))?;
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn images(cli: &Cli, names: &[String]) -> Result<ExitCode> {

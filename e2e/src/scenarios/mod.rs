@@ -1,0 +1,75 @@
+//! What is shown on a real cluster, one scenario a file. Each makes its own namespace and leaves nothing.
+
+mod chart;
+mod crd_rules;
+mod node;
+
+use anyhow::{Result, bail};
+
+use crate::cluster::Cluster;
+
+/// A scenario.
+pub struct Scenario {
+    /// What it is called with `--scenario`.
+    pub name: &'static str,
+    /// What it shows.
+    pub shows: &'static str,
+    /// Runs it; an error says what was otherwise.
+    pub run: fn(&Cluster) -> Result<()>,
+}
+
+/// Every scenario, in the order in which they run: what others rest on comes first.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "node",
+        shows: "a pod with a volume answers another by its Service's name, and sees the other's own address",
+        run: node::run,
+    },
+    Scenario {
+        name: "crd-rules",
+        shows: "the API server refuses declarations that can't work, with a sentence that says what to do",
+        run: crd_rules::run,
+    },
+    Scenario {
+        name: "chart-policy",
+        shows: "the policy on pods/status leaves Accord's account one condition and nothing else",
+        run: chart::policy,
+    },
+    Scenario {
+        name: "chart-lifecycle",
+        shows: "the chart installs, upgrades its CRD, keeps it on uninstall and takes it over again",
+        run: chart::lifecycle,
+    },
+];
+
+/// The scenarios of these names; all without names.
+pub fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    if names.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| match ALL.iter().find(|s| s.name == name) {
+            Some(scenario) => Ok(scenario),
+            None => {
+                let known: Vec<&str> = ALL.iter().map(|s| s.name).collect();
+                bail!("there is no scenario `{name}`; there are: {}", known.join(", "))
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_an_unknown_one_lists_the_known() {
+        let mut names: Vec<&str> = ALL.iter().map(|s| s.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        let error = choose(&["no-such".to_owned()]).err().unwrap().to_string();
+        assert!(error.contains("crd-rules"), "{error}");
+    }
+}
