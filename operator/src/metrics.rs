@@ -28,7 +28,7 @@ pub(crate) struct Metrics {
     watch_errors: Family<Watch, Counter>,
     replicas: Family<Replicas, Gauge>,
     ready: Family<Service, Gauge>,
-    verdict: Family<Verdict, Gauge>,
+    verdict: Family<Judged, Gauge>,
     /// The verdict that is told of each service now.
     verdicts: Mutex<HashMap<Key, String>>,
     leader: Gauge,
@@ -69,7 +69,7 @@ struct Replicas {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Verdict {
+struct Judged {
     namespace: String,
     service: String,
     verdict: String,
@@ -216,8 +216,8 @@ impl Metrics {
     }
 }
 
-fn verdict_labels((namespace, service): &Key, verdict: String) -> Verdict {
-    Verdict {
+fn verdict_labels((namespace, service): &Key, verdict: String) -> Judged {
+    Judged {
         namespace: namespace.clone(),
         service: service.clone(),
         verdict,

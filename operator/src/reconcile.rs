@@ -17,7 +17,7 @@ use crate::{apply, observe, status};
 /// After writes the next pass doesn't wait for a watch that may have shown them already.
 const AFTER_WRITES: Duration = Duration::from_secs(1);
 /// Secrets that aren't ours aren't watched.
-const WITH_REFERENCES: Duration = Duration::from_secs(60);
+const WITH_REFERENCES: Duration = Duration::from_mins(1);
 
 /// Returns when to look again although nothing happens.
 pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Duration>, Error> {

@@ -38,7 +38,7 @@ pub enum Command {
 /// The settings of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// The namespaces to look after, separated by commas. Empty: all of them, which needs a ClusterRole.
+    /// The namespaces to look after, separated by commas. Empty: all of them, which needs rights in the whole cluster.
     #[arg(
         long,
         env = "ACCORD_WATCH_NAMESPACES",
