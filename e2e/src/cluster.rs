@@ -187,7 +187,7 @@ impl Cluster {
     pub fn load(&self, image: &Image) -> Result<Option<String>> {
         match &self.target {
             Target::Embedded => {
-                let built = image.build(&Builder::Chroot)?;
+                let built = image.build(Builder::Chroot)?;
                 let label = format!("accord.dev/key={}", built.key);
                 let listed = embedded::ctr(&["images", "ls", &format!("name=={}", built.reference)])?;
                 if !listed.contains(&label) {
@@ -209,7 +209,7 @@ impl Cluster {
                 if matches!(image, Image::Postgres | Image::Valkey | Image::Python) {
                     return Ok(None);
                 }
-                let built = image.build(builder)?;
+                let built = image.build(*builder)?;
                 if let Some(registry) = registry {
                     let name = built.reference.trim_start_matches("localhost/");
                     let remote = format!("{registry}/{name}");

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::store::{Builder, Source};
+use super::store::{Builder, Source, Workspace};
 use super::{Built, Image};
 use crate::digest::Key;
 use crate::exec::Cmd;
@@ -61,7 +61,7 @@ const LEFT_OUT: [&str; 10] = [
 
 impl Base {
     /// Builds it, unless it is there.
-    pub(super) fn build(&self, builder: &Builder) -> Result<Built> {
+    pub(super) fn build(&self, builder: Builder) -> Result<Built> {
         let recipe = format!("FROM scratch\nADD base.tar /\n{}", self.recipe);
         let reference = self.image.reference();
         let key = Key::default()
@@ -74,7 +74,7 @@ impl Base {
             return Ok(built);
         }
         progress::during(&format!("building {reference}"), "first time: about 30 s", || {
-            let work = builder.workspace()?;
+            let work = Workspace::new()?;
             let tarball = work.path().join("base.tar");
             let mut debian = Cmd::new("mmdebstrap").args(["--quiet", "--variant=minbase"]);
             for pattern in LEFT_OUT {

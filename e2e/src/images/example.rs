@@ -1,12 +1,12 @@
 //! The example applications' images, from the Containerfile that a user would build too. On the embedded cluster the
 //! base is made here and the Python packages are fetched by the machine's own pip, with its own configuration, into
-//! `vendor/site`; elsewhere the Containerfile's own base and PyPI do.
+//! `vendor/site`; elsewhere the Containerfile's own base and `PyPI` do.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::store::{Builder, Source};
+use super::store::{Builder, Source, Workspace};
 use super::{Built, Example, Image};
 use crate::digest::Key;
 use crate::exec::{Cmd, find};
@@ -32,7 +32,7 @@ fn wheels() -> Vec<String> {
 }
 
 /// Builds the application's image, unless it was built from the same files before.
-pub(super) fn build(builder: &Builder, example: &Example) -> Result<Built> {
+pub(super) fn build(builder: Builder, example: &Example) -> Result<Built> {
     let image = Image::Example(example.clone());
     let reference = image.reference();
     let source = paths::checkout().join("examples").join(&example.name);
@@ -58,7 +58,7 @@ pub(super) fn build(builder: &Builder, example: &Example) -> Result<Built> {
         return Ok(built);
     }
     progress::during(&format!("building {reference}"), "", || {
-        let work = builder.workspace()?;
+        let work = Workspace::new()?;
         copy_tree(&source, work.path())?;
         if builder.is_offline() && source.join("requirements.txt").is_file() {
             let site = packages(&source.join("requirements.txt"))?;

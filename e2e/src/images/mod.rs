@@ -82,7 +82,7 @@ impl Image {
     }
 
     /// Builds it, unless it was built from the same inputs before.
-    pub(crate) fn build(&self, builder: &Builder) -> Result<Built> {
+    pub(crate) fn build(&self, builder: Builder) -> Result<Built> {
         match self {
             Self::Postgres => base::POSTGRES.build(builder),
             Self::Valkey => base::VALKEY.build(builder),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::store::{Builder, Source};
+use super::store::{Builder, Source, Workspace};
 use super::{Built, Image};
 use crate::digest::Key;
 use crate::exec::{Cmd, find};
@@ -12,7 +12,7 @@ const BINARIES: [&str; 2] = ["accord-operator", "accord-runner"];
 const RECIPE: &str = "FROM scratch\nCOPY accord-operator accord-runner /\nUSER 65532:65532\nENTRYPOINT [\"/accord-operator\"]\n";
 
 /// Builds the binaries, which cargo does only where something changed, and the image around them.
-pub(super) fn build(builder: &Builder) -> Result<Built> {
+pub(super) fn build(builder: Builder) -> Result<Built> {
     let arch = std::env::consts::ARCH;
     let target = format!("{arch}-unknown-linux-gnu");
     // Outside of the checkout: every checkout shares what was compiled, and it is by far the longest step.
@@ -55,7 +55,7 @@ pub(super) fn build(builder: &Builder) -> Result<Built> {
     if let Some(built) = builder.built_before(&reference, &key)? {
         return Ok(built);
     }
-    let work = builder.workspace()?;
+    let work = Workspace::new()?;
     for binary in BINARIES {
         std::fs::copy(output.join(binary), work.path().join(binary))
             .with_context(|| format!("can't copy {binary}"))?;

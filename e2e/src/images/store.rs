@@ -49,17 +49,6 @@ impl Builder {
         self == Self::Chroot
     }
 
-    /// A directory of its own for one build, removed with the value.
-    pub(super) fn workspace(self) -> Result<Workspace> {
-        let dir = paths::cache_dir("tmp")?;
-        let taken = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos();
-        let dir = dir.join(format!("image-{}-{taken}", std::process::id()));
-        Ok(Workspace(paths::ensure(&dir)?))
-    }
-
     /// The image, if it was built from the same inputs before.
     pub(super) fn built_before(self, reference: &str, key: &str) -> Result<Option<Built>> {
         let found = match self {
@@ -191,6 +180,17 @@ impl Builder {
 pub(super) struct Workspace(PathBuf);
 
 impl Workspace {
+    /// A directory of its own for one build.
+    pub(super) fn new() -> Result<Self> {
+        let now = std::time::SystemTime::now();
+        let moment = now
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
+        let dir = paths::cache_dir("tmp")?.join(format!("image-{}-{moment}", std::process::id()));
+        Ok(Self(paths::ensure(&dir)?))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.0
     }

@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::exec::{Cmd, last_lines};
 use crate::{embedded, paths};
 
-/// What the ValidatingAdmissionPolicy allows and refuses.
+/// What the policy on `pods/status` allows and refuses.
 pub(super) fn policy(cluster: &Cluster) -> Result<()> {
     script(cluster, "vap.sh")
 }

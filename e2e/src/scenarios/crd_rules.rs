@@ -191,7 +191,7 @@ impl Refused {
 }
 
 fn create(cluster: &Cluster, name: &str, spec: &str, dry: bool) -> Result<String> {
-    let indented: String = spec.lines().map(|l| format!("  {l}\n")).collect();
+    let indented = format!("  {}", spec.trim_end().replace('\n', "\n  "));
     let yaml = format!(
         "apiVersion: {GROUP}/v1alpha1\nkind: AuthService\nmetadata: {{name: {name}, namespace: {NAMESPACE}}}\nspec:\n{indented}"
     );

@@ -4,7 +4,7 @@ mod chart;
 mod crd_rules;
 mod node;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::cluster::Cluster;
 
@@ -49,12 +49,12 @@ pub fn choose(names: &[String]) -> Result<Vec<&'static Scenario>> {
     }
     names
         .iter()
-        .map(|name| match ALL.iter().find(|s| s.name == name) {
-            Some(scenario) => Ok(scenario),
-            None => {
+        .map(|name| {
+            let found = ALL.iter().find(|s| s.name == name);
+            found.with_context(|| {
                 let known: Vec<&str> = ALL.iter().map(|s| s.name).collect();
-                bail!("there is no scenario `{name}`; there are: {}", known.join(", "))
-            }
+                format!("there is no scenario `{name}`; there are: {}", known.join(", "))
+            })
         })
         .collect()
 }

@@ -77,7 +77,7 @@ enum ClusterCommand {
 
 fn main() -> ExitCode {
     progress::start();
-    match run(Cli::parse()) {
+    match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             progress::say(&format!("failed: {error:#}"));
@@ -86,11 +86,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode> {
+fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Cluster(command) => cluster(command),
-        Command::Images { names } => images(&cli, names),
-        Command::Test(args) => test(&cli, args),
+        Command::Images { names } => images(cli, names),
+        Command::Test(args) => test(cli, args),
         Command::Gen { check } => testing::generate(*check).map(|()| ExitCode::SUCCESS),
     }
 }
