@@ -15,7 +15,6 @@ mod lock;
 mod material;
 mod metrics;
 mod observe;
-#[path = "prober_stub.rs"]
 pub mod prober;
 mod reconcile;
 pub mod run;

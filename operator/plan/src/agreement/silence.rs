@@ -30,6 +30,15 @@ pub(super) fn rate_limited(seen: &Observations) -> Option<Finding> {
 
 /// The witness doesn't answer, or fails with what is its own before the subject has seen it: its affair.
 pub(super) fn witness_fails(seen: &Observations) -> Option<Finding> {
+    let witness_in = seen.meaning(Action::Login, Role::Witness, Role::Witness) == Some(Meaning::Accepted);
+    if witness_in && seen.database == Some(true) && seen.witness_database == Some(false) {
+        let evidence = format!(
+            "{} was seen connected to the declared database and the witness {} wasn't: another is asked",
+            seen.subject,
+            seen.name(Role::Witness)
+        );
+        return Some(Finding::unknown(PodReason::Pending, evidence));
+    }
     let step = seen.steps.iter().find(|s| {
         let silent = matches!(
             s.meaning,

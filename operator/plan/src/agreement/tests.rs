@@ -159,6 +159,7 @@ fn steps(changed: &[(Action, Role, Role, Meaning)]) -> Observations {
 #[case::witness_login(steps(&[(Login, W, W, Rejected), (Cross(Access), W, S, Rejected)]), Verdict::Unknown, Pending)]
 #[case::witness_check(steps(&[(Own(Session), W, W, OtherIdentity)]), Verdict::Unknown, Pending)]
 #[case::witness_silent(steps(&[(Cross(Session), W, S, TimedOut)]), Verdict::Unknown, Pending)]
+#[case::witness_without_the_database(with(|s| s.witness_database = Some(false)), Verdict::Unknown, Pending)]
 #[case::witness_logout(steps(&[(Logout, W, W, Meaning::ServerError)]), Verdict::Unknown, Pending)]
 // The pair.
 #[case::session_there(steps(&[(Cross(Session), W, S, Rejected)]), Diverges, LocalSession)]

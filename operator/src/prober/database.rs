@@ -1,0 +1,121 @@
+//! Anchor D: is a pod connected to the declared database while the canary logs in to it?
+//!
+//! One short connection for one login, as the role that reads the ledger: it has `pg_read_all_stats`. Where it hasn't,
+//! or the server can't be asked, nothing is said.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use accord_exchange::{Anchors, Watch};
+use accord_plan::outcome::DatabaseCheck;
+use futures::future::BoxFuture;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// A pod that keeps no connection shows itself only for the length of a query and a password hash: tens of milliseconds.
+const SAMPLE: Duration = Duration::from_millis(20);
+
+/// The declared database.
+pub(super) struct Database {
+    check: DatabaseCheck,
+}
+
+impl Database {
+    pub(super) fn new(check: DatabaseCheck) -> Self {
+        Self { check }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let check = &self.check;
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(&check.host)
+            .port(check.port)
+            .username(&check.ledger.user)
+            .password(&check.ledger.password)
+            .database(&check.database)
+            .application_name("accord-prober")
+            .options([("statement_timeout", "5s")]);
+        options = match &check.ca_certificate {
+            Some(pem) => options
+                .ssl_mode(PgSslMode::VerifyFull)
+                .ssl_root_cert_from_pem(pem.clone().into_bytes()),
+            None => options.ssl_mode(PgSslMode::Prefer),
+        };
+        let mut conn = PgConnection::connect_with(&options).await?;
+        // Without it the addresses of other roles' connections read as null, which looks like nobody.
+        let sees: bool = sqlx::query_scalar("SELECT pg_has_role('pg_read_all_stats', 'usage')")
+            .fetch_one(&mut conn)
+            .await?;
+        if sees {
+            Ok(conn)
+        } else {
+            Err(sqlx::Error::RowNotFound)
+        }
+    }
+}
+
+impl Anchors for Database {
+    fn watch(&self, address: IpAddr) -> BoxFuture<'_, Option<Box<dyn Watch>>> {
+        Box::pin(async move {
+            match timeout(CONNECT, self.connect()).await {
+                Ok(Ok(conn)) => {
+                    let database = self.check.database.clone();
+                    Some(Box::new(Connections {
+                        conn,
+                        address,
+                        database,
+                    }) as Box<dyn Watch>)
+                }
+                // Not the error itself: servers put names of roles in it. The data stores' own check tells it.
+                Ok(Err(_)) | Err(_) => {
+                    tracing::debug!(host = self.check.host, "connections of pods can't be seen");
+                    None
+                }
+            }
+        })
+    }
+}
+
+struct Connections {
+    conn: PgConnection,
+    address: IpAddr,
+    database: String,
+}
+
+impl Connections {
+    async fn there(&mut self) -> Option<bool> {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE client_addr = $1::text::inet AND datname = $2)",
+        )
+        .bind(self.address.to_string())
+        .bind(&self.database)
+        .fetch_one(&mut self.conn)
+        .await
+        .ok()
+    }
+}
+
+impl Watch for Connections {
+    fn seen(mut self: Box<Self>, mut until: oneshot::Receiver<()>) -> BoxFuture<'static, Option<bool>> {
+        Box::pin(async move {
+            let mut last = false;
+            let seen = loop {
+                match self.there().await {
+                    Some(false) if last => break Some(false),
+                    Some(false) => {}
+                    known => break known,
+                }
+                // Once more when the login is over: a connection that is kept is still there.
+                tokio::select! {
+                    _ = &mut until => last = true,
+                    () = sleep(SAMPLE) => {}
+                }
+            };
+            let _ = self.conn.close().await;
+            seen
+        })
+    }
+}

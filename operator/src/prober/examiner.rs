@@ -1,0 +1,103 @@
+//! How a service's task examines pods: over the network, or in tests by a script.
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use accord_exchange::{Anchors, Canary, Client, Exchange, NoAnchors, Replica};
+use accord_plan::agreement::Observations;
+use accord_plan::probe::{ProbeRequest, ProbeTarget};
+
+use super::database::Database;
+
+/// Makes exchanges.
+pub(super) trait Examiner: Send + Sync + 'static {
+    /// One pod, with a witness where there is one.
+    fn pair(
+        &self,
+        request: &ProbeRequest,
+        subject: &ProbeTarget,
+        witness: Option<&ProbeTarget>,
+        wrong_password: bool,
+    ) -> impl Future<Output = Observations> + Send;
+
+    /// All of them with one session, made at `issuer` and ended at `ender`.
+    fn sweep(
+        &self,
+        request: &ProbeRequest,
+        targets: &[ProbeTarget],
+        issuer: usize,
+        ender: usize,
+    ) -> impl Future<Output = Vec<Observations>> + Send;
+}
+
+/// The real thing.
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    pub(super) client: Client,
+}
+
+impl Examiner for Network {
+    async fn pair(
+        &self,
+        request: &ProbeRequest,
+        subject: &ProbeTarget,
+        witness: Option<&ProbeTarget>,
+        wrong_password: bool,
+    ) -> Observations {
+        let canary = canary(request);
+        let database = request.database.clone().map(Database::new);
+        let anchors: &dyn Anchors = match &database {
+            Some(database) => database,
+            None => &NoAnchors,
+        };
+        let exchange = self.exchange(request, &canary, anchors, wrong_password);
+        let witness = witness.map(replica);
+        exchange.pair(&replica(subject), witness.as_ref()).await
+    }
+
+    async fn sweep(
+        &self,
+        request: &ProbeRequest,
+        targets: &[ProbeTarget],
+        issuer: usize,
+        ender: usize,
+    ) -> Vec<Observations> {
+        let canary = canary(request);
+        let exchange = self.exchange(request, &canary, &NoAnchors, false);
+        let replicas: Vec<_> = targets.iter().map(replica).collect();
+        exchange.sweep(&replicas, issuer, ender).await
+    }
+}
+
+impl Network {
+    fn exchange<'a>(
+        &'a self,
+        request: &'a ProbeRequest,
+        canary: &'a Canary,
+        anchors: &'a dyn Anchors,
+        wrong_password: bool,
+    ) -> Exchange<'a> {
+        Exchange {
+            client: &self.client,
+            recipe: &request.recipe,
+            hostname: &request.hostname,
+            canary,
+            anchors,
+            wrong_password,
+        }
+    }
+}
+
+fn canary(request: &ProbeRequest) -> Canary {
+    Canary {
+        username: request.username.clone(),
+        password: request.password.clone().into(),
+    }
+}
+
+fn replica(target: &ProbeTarget) -> Replica {
+    Replica {
+        name: target.pod.clone(),
+        address: SocketAddr::new(target.address, target.port),
+    }
+}

@@ -1,0 +1,307 @@
+//! Who is to be examined next, with whom, and what becomes of the result. No I/O and no clock of its own.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+use accord_crds::{PodReason, Verdict};
+use accord_plan::agreement::Proof;
+use accord_plan::probe::{ProbeRequest, ProbeTarget};
+use tokio::time::Instant;
+
+/// Between two examinations of one service: bounds the logins to a few a second, whatever happens.
+const PACE: Duration = Duration::from_millis(200);
+/// After a server said that it limits logins, for the whole service: all its pods may share one limit.
+const LIMITED: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(2));
+/// First and longest wait after an examination that showed nothing.
+const UNKNOWN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// First and longest wait before a diverging pod is examined again, so that a heal is seen.
+const DIVERGES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+/// Before a proved pod that was found diverging is examined again: one blip isolates nobody.
+const CONFIRM: Duration = Duration::from_secs(1);
+/// How often in a row a proved pod has to be found diverging.
+const STRIKES: u32 = 2;
+/// Sweeps don't come closer, whatever is declared.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Examine this pod.
+    Pair {
+        subject: ProbeTarget,
+        witness: Option<ProbeTarget>,
+        wrong_password: bool,
+    },
+    /// Sweep over these.
+    Sweep {
+        targets: Vec<ProbeTarget>,
+        issuer: usize,
+        ender: usize,
+    },
+    /// Nothing until then.
+    Wait(Instant),
+}
+
+/// What is known about one pod.
+#[derive(Debug)]
+struct Entry {
+    target: ProbeTarget,
+    proof: Option<Proof>,
+    /// When it is to be examined; `None` when it isn't.
+    due: Option<Instant>,
+    /// Examinations in a row that didn't end in agreement.
+    failures: u32,
+    /// How often in a row it was found diverging while it counts as proved.
+    strikes: u32,
+    /// The wrong password was refused: it isn't tried again on these containers.
+    password_checked: bool,
+}
+
+impl Entry {
+    fn new(target: ProbeTarget, now: Instant) -> Self {
+        let due = (!target.proved).then_some(now);
+        Self {
+            target,
+            proof: None,
+            due,
+            failures: 0,
+            strikes: 0,
+            password_checked: false,
+        }
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        self.proof.as_ref().map(|p| p.verdict)
+    }
+
+    /// Proved for the containers that run now, by us or by one before us.
+    fn proved(&self) -> bool {
+        match self.verdict() {
+            Some(Verdict::Agrees) => true,
+            Some(Verdict::Diverges) => false,
+            Some(Verdict::Unknown) | None => self.target.proved,
+        }
+    }
+}
+
+/// The state of one service's examinations.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    entries: BTreeMap<String, Entry>,
+    interval: Duration,
+    sweep_at: Instant,
+    /// Counts sweeps, so that issuers and enders take turns.
+    sweeps: usize,
+    /// Nothing is done before.
+    not_before: Instant,
+    limited: u32,
+    retry: String,
+}
+
+impl Schedule {
+    pub(super) fn new(request: &ProbeRequest, now: Instant) -> Self {
+        let mut schedule = Self {
+            entries: BTreeMap::new(),
+            interval: request.interval,
+            sweep_at: now,
+            sweeps: 0,
+            not_before: now,
+            limited: 0,
+            retry: request.retry.clone(),
+        };
+        schedule.plan_sweep(now);
+        schedule.update(request, now);
+        schedule
+    }
+
+    /// Takes over a new request. A pod with other containers is another one.
+    pub(super) fn update(&mut self, request: &ProbeRequest, now: Instant) {
+        self.entries.retain(|uid, entry| {
+            request
+                .targets
+                .iter()
+                .any(|t| t.uid == *uid && t.containers == entry.target.containers)
+        });
+        for target in &request.targets {
+            let entry = self
+                .entries
+                .entry(target.uid.clone())
+                .or_insert_with(|| Entry::new(target.clone(), now));
+            entry.target = target.clone();
+            // Its gate was closed without our doing.
+            if !entry.proved() && entry.due.is_none() {
+                entry.due = Some(now);
+            }
+        }
+        if self.retry != request.retry {
+            self.retry.clone_from(&request.retry);
+            for entry in self.entries.values_mut() {
+                entry.due = Some(now);
+                entry.failures = 0;
+                entry.password_checked = false;
+            }
+        }
+        if self.interval != request.interval {
+            self.interval = request.interval;
+            self.plan_sweep(now);
+        }
+    }
+
+    pub(super) fn next(&mut self, now: Instant) -> Next {
+        if self.not_before > now {
+            return Next::Wait(self.not_before);
+        }
+        let mut due: Vec<&Entry> = self.entries.values().filter(|e| e.due.is_some()).collect();
+        // A pod that has something at stake first, then in the order in which they became due.
+        due.sort_by_key(|e| (e.due, e.failures, e.target.pod.clone()));
+        let first = due.first().and_then(|e| Some((e.due?, *e)));
+        if let Some((at, entry)) = first
+            && at <= now
+        {
+            return Next::Pair {
+                subject: entry.target.clone(),
+                witness: self.witness(entry),
+                wrong_password: !entry.password_checked,
+            };
+        }
+        let targets: Vec<ProbeTarget> = self
+            .entries
+            .values()
+            .filter(|e| e.proved())
+            .map(|e| e.target.clone())
+            .collect();
+        if targets.is_empty() {
+            // A sweep says nothing where nobody is proved.
+            return Next::Wait(first.map_or(now + self.interval.max(SHORTEST_INTERVAL), |(at, _)| at));
+        }
+        if self.sweep_at > now {
+            return Next::Wait(first.map_or(self.sweep_at, |(at, _)| at.min(self.sweep_at)));
+        }
+        let issuer = self.sweeps % targets.len();
+        let ender = (issuer + 1) % targets.len();
+        self.sweeps = self.sweeps.wrapping_add(1);
+        self.plan_sweep(now);
+        Next::Sweep {
+            targets,
+            issuer,
+            ender,
+        }
+    }
+
+    /// A proved pod that isn't suspected itself, if there is one; after a failure another one.
+    fn witness(&self, subject: &Entry) -> Option<ProbeTarget> {
+        let mut candidates: Vec<&Entry> = self
+            .entries
+            .values()
+            .filter(|e| e.target.uid != subject.target.uid && e.proved())
+            .collect();
+        if candidates.iter().any(|e| e.due.is_none()) {
+            candidates.retain(|e| e.due.is_none());
+        }
+        let turn = usize::try_from(subject.failures)
+            .unwrap_or_default()
+            .checked_rem(candidates.len())?;
+        candidates.get(turn).map(|e| e.target.clone())
+    }
+
+    /// Takes in the result of an examination. True when what is known has changed.
+    pub(super) fn settle(
+        &mut self,
+        uid: &str,
+        witness: Option<&str>,
+        proof: Proof,
+        password_refused: bool,
+        now: Instant,
+    ) -> bool {
+        self.not_before = now + PACE;
+        if proof.reason == PodReason::RateLimited {
+            self.not_before = now + backoff(LIMITED, self.limited);
+            self.limited = self.limited.saturating_add(1);
+        } else {
+            self.limited = 0;
+        }
+        // The witness failed in its own part: it is to be looked at.
+        if (proof.verdict, proof.reason) == (Verdict::Unknown, PodReason::Pending)
+            && let Some(witness) = witness
+        {
+            self.suspect(witness, now);
+        }
+        let Some(entry) = self
+            .entries
+            .get_mut(uid)
+            .filter(|e| e.target.containers == proof.containers)
+        else {
+            return false;
+        };
+        entry.password_checked |= password_refused;
+        let was_proved = entry.proved();
+        let (due, publish) = match proof.verdict {
+            Verdict::Agrees => {
+                (entry.failures, entry.strikes) = (0, 0);
+                (None, true)
+            }
+            Verdict::Diverges => {
+                entry.strikes += 1;
+                if was_proved && entry.strikes < STRIKES {
+                    (Some(now + CONFIRM), false)
+                } else {
+                    (Some(now + backoff(DIVERGES, entry.failures)), true)
+                }
+            }
+            // Silence takes back nothing: neither a proof nor what contradicted one.
+            Verdict::Unknown => {
+                let nothing_known = !was_proved && entry.verdict() != Some(Verdict::Diverges);
+                (Some(now + backoff(UNKNOWN, entry.failures)), nothing_known)
+            }
+        };
+        if due.is_some() {
+            entry.failures = entry.failures.saturating_add(1);
+        }
+        entry.due = due;
+        let changed = publish && entry.proof.as_ref() != Some(&proof);
+        if changed {
+            entry.proof = Some(proof);
+        }
+        changed
+    }
+
+    /// The sweep is over; these are to be examined, in this order.
+    pub(super) fn swept(&mut self, suspects: &[String], now: Instant) {
+        self.not_before = now + PACE;
+        for (uid, at) in suspects.iter().zip(0..) {
+            self.suspect(uid, now + Duration::from_millis(at));
+        }
+    }
+
+    fn suspect(&mut self, uid: &str, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(uid)
+            && entry.due.is_none()
+        {
+            entry.due = Some(now);
+        }
+    }
+
+    /// What is known, by UID.
+    pub(super) fn proofs(&self) -> BTreeMap<String, Proof> {
+        self.entries
+            .iter()
+            .filter_map(|(uid, entry)| Some((uid.clone(), entry.proof.clone()?)))
+            .collect()
+    }
+
+    /// An interval from now, give or take a tenth: services don't sweep in step.
+    fn plan_sweep(&mut self, now: Instant) {
+        let interval = self.interval.max(SHORTEST_INTERVAL);
+        let permille = 900 + RandomState::new().build_hasher().finish() % 200;
+        let permille = u32::try_from(permille).unwrap_or(1000);
+        self.sweep_at = now + interval * permille / 1000;
+    }
+}
+
+/// Doubles with each failure, from the first to the longest.
+fn backoff((first, longest): (Duration, Duration), failures: u32) -> Duration {
+    first
+        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
+        .min(longest)
+}
