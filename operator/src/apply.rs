@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Refusal};
-use crate::index::Learned;
+use crate::index::{Key, Learned};
 use crate::material;
 use crate::metrics::Metrics;
 
@@ -283,8 +283,16 @@ impl Writer<'_> {
     }
 }
 
-/// A write in a few words, for the log.
-pub(crate) fn describe(action: &Action) -> String {
+/// One line for a pass that wrote something, none for one that didn't.
+pub(crate) fn log((namespace, service): &Key, actions: &[Action], failed: bool) {
+    if !actions.is_empty() {
+        let what: Vec<_> = actions.iter().map(describe).collect();
+        tracing::info!(namespace, service, what = what.join(", "), failed, "wrote");
+    }
+}
+
+/// A write in a few words.
+fn describe(action: &Action) -> String {
     match action {
         Action::Create(object) => format!("create {}", object.key),
         Action::Apply(object) => format!("apply {}", object.key),

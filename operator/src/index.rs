@@ -20,7 +20,7 @@ pub(crate) type Source = (Kind, Option<String>);
 /// How long an answer of apply outweighs the watch at most: a watch that is later than this has other troubles.
 const OVERLAY_LIMIT: Duration = Duration::from_secs(10);
 /// When an object that isn't ours is looked at again: somebody may have taken it away.
-const FOREIGN_LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const FOREIGN_LIMIT: Duration = Duration::from_secs(30);
 
 /// What apply learned of one object.
 #[derive(Clone, Debug)]

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use accord_crds::AuthService;
 use accord_crds::meta::ANNOTATION_PAUSED;
-use accord_plan::outcome::Action;
 
 use crate::apply::Writer;
 use crate::context::Context;
 use crate::error::Error;
-use crate::index::Key;
+use crate::index::{FOREIGN_LIMIT, Key};
 use crate::lock::lock;
 use crate::{apply, observe, status};
 
@@ -45,7 +44,7 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
         name,
     };
     let mut applied = writer.carry_out(&plan.actions, &observed.objects).await;
-    log(key, &plan.actions, applied.error.is_some());
+    apply::log(key, &plan.actions, applied.error.is_some());
 
     // 5. Let a deleted service go once nothing is left to do for it.
     if plan.finished && applied.error.is_none() && service.metadata.deletion_timestamp.is_some() {
@@ -55,10 +54,17 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
         }
     }
 
-    // 6. Say what is true now, and 7. remember what the API server answered.
-    let written = status::write(&context.client, &context.metrics, &service, &plan.status).await;
-    let told = written.map(|learned| applied.learned.extend(learned));
+    // 6. Remember what the API server answered. A conflict is news: the next pass, which is due at once, tells of it.
     lock(&context.index).learn(key, applied.learned, Instant::now());
+    if let Some(conflict @ Error::Conflict { .. }) = applied.error {
+        return Err(conflict);
+    }
+
+    // 7. Say what is true now.
+    let told = status::write(&context.client, &context.metrics, &service, &plan.status).await;
+    let told = told.map(|learned| {
+        lock(&context.index).learn(key, learned.into_iter().collect(), Instant::now());
+    });
     context.metrics.service(key, &plan.status);
 
     // 8. News, proofs and questions.
@@ -76,7 +82,8 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
     told?;
     let after_writes = (!plan.actions.is_empty()).then_some(AFTER_WRITES);
     let with_references = observe::names(&service).next().map(|_| WITH_REFERENCES);
-    Ok([plan.requeue, after_writes, with_references]
+    let with_foreign = (!observed.foreign.is_empty()).then_some(FOREIGN_LIMIT);
+    Ok([plan.requeue, after_writes, with_references, with_foreign]
         .into_iter()
         .flatten()
         .min())
@@ -87,11 +94,4 @@ fn is_paused(service: &AuthService) -> bool {
     annotations
         .and_then(|a| a.get(ANNOTATION_PAUSED))
         .is_some_and(|value| value == "true")
-}
-
-fn log((namespace, service): &Key, actions: &[Action], failed: bool) {
-    if !actions.is_empty() {
-        let what: Vec<_> = actions.iter().map(apply::describe).collect();
-        tracing::info!(namespace, service, what = what.join(", "), failed, "wrote");
-    }
 }

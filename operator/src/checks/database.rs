@@ -233,7 +233,7 @@ async fn ensure_acts_as_owner(conn: &mut PgConnection, role: &str) -> Result<(),
 
 async fn ensure_member(conn: &mut PgConnection, group: &str, member: &str) -> Result<(), Error> {
     let step = "grant the roles";
-    // USAGE: the rights of the group without SET ROLE, which ending its sessions asks for.
+    // USAGE: the rights of the group without SET ROLE, which ending its sessions asks for. Roles inherit by default.
     let is_so: bool = sqlx::query_scalar("SELECT pg_has_role($1, $2, 'USAGE')")
         .bind(member)
         .bind(group)
@@ -246,7 +246,7 @@ async fn ensure_member(conn: &mut PgConnection, group: &str, member: &str) -> Re
     run(
         conn,
         step,
-        format!("GRANT {} TO {} WITH INHERIT TRUE", quoted(group), quoted(member)),
+        format!("GRANT {} TO {}", quoted(group), quoted(member)),
     )
     .await
 }
