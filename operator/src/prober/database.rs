@@ -60,21 +60,17 @@ impl Database {
 impl Anchors for Database {
     fn watch(&self, address: IpAddr) -> BoxFuture<'_, Option<Box<dyn Watch>>> {
         Box::pin(async move {
-            match timeout(CONNECT, self.connect()).await {
-                Ok(Ok(conn)) => {
-                    let database = self.check.database.clone();
-                    Some(Box::new(Connections {
-                        conn,
-                        address,
-                        database,
-                    }) as Box<dyn Watch>)
-                }
-                // Not the error itself: servers put names of roles in it. The data stores' own check tells it.
-                Ok(Err(_)) | Err(_) => {
-                    tracing::debug!(host = self.check.host, "connections of pods can't be seen");
-                    None
-                }
+            if let Ok(Ok(conn)) = timeout(CONNECT, self.connect()).await {
+                let database = self.check.database.clone();
+                return Some(Box::new(Connections {
+                    conn,
+                    address,
+                    database,
+                }) as Box<dyn Watch>);
             }
+            // Not the error itself: servers put names of roles in it. The data stores' own check tells it.
+            tracing::debug!(host = self.check.host, "connections of pods can't be seen");
+            None
         })
     }
 }
@@ -88,7 +84,8 @@ struct Connections {
 impl Connections {
     async fn there(&mut self) -> Option<bool> {
         sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE client_addr = $1::text::inet AND datname = $2)",
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE client_addr = $1::text::inet AND datname = $2 \
+             AND pid <> pg_backend_pid())",
         )
         .bind(self.address.to_string())
         .bind(&self.database)
@@ -119,3 +116,6 @@ impl Watch for Connections {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

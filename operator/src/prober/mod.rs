@@ -83,21 +83,18 @@ impl Prober {
             services.remove(key);
             return;
         };
-        match services.get(key) {
-            Some(handle) => {
-                handle.request.send_if_modified(|current| {
-                    let news = *current != request;
-                    if news {
-                        *current = request;
-                    }
-                    news
-                });
-            }
-            None => {
-                let handle = self.start(key, request, examiner.clone());
-                services.insert(key.clone(), handle);
-            }
+        if let Some(handle) = services.get(key) {
+            handle.request.send_if_modified(|current| {
+                let news = *current != request;
+                if news {
+                    *current = request;
+                }
+                news
+            });
+            return;
         }
+        let handle = self.start(key, request, examiner.clone());
+        services.insert(key.clone(), handle);
     }
 
     fn start<E: Examiner>(&self, key: &ServiceKey, request: ProbeRequest, examiner: E) -> Handle {

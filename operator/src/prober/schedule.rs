@@ -29,8 +29,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) enum Next {
     /// Examine this pod.
     Pair {
-        subject: ProbeTarget,
-        witness: Option<ProbeTarget>,
+        subject: Box<ProbeTarget>,
+        witness: Option<Box<ProbeTarget>>,
         wrong_password: bool,
     },
     /// Sweep over these.
@@ -160,8 +160,8 @@ impl Schedule {
             && at <= now
         {
             return Next::Pair {
-                subject: entry.target.clone(),
-                witness: self.witness(entry),
+                subject: Box::new(entry.target.clone()),
+                witness: self.witness(entry).map(Box::new),
                 wrong_password: !entry.password_checked,
             };
         }

@@ -49,11 +49,11 @@ impl<E: Examiner> Service<E> {
                 } => {
                     let seen = self
                         .examiner
-                        .pair(&request, &subject, witness.as_ref(), wrong_password)
+                        .pair(&request, &subject, witness.as_deref(), wrong_password)
                         .await;
                     // First what has become of the pods meanwhile: the result may be about one that is gone.
                     self.take_news(&mut request, &mut schedule);
-                    self.settle(&mut schedule, &seen, &subject, witness.as_ref());
+                    self.settle(&mut schedule, &seen, &subject, witness.as_deref());
                 }
                 Next::Sweep {
                     targets,
