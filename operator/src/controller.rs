@@ -19,7 +19,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -28,7 +28,7 @@ use crate::apply;
 use crate::context::Context;
 use crate::error::{Error, Retry};
 use crate::http::Readiness;
-use crate::index::{Key, key_of};
+use crate::index::Key;
 use crate::lock::lock;
 use crate::reconcile::reconcile;
 
@@ -291,11 +291,11 @@ async fn watch_services(
         match event {
             Event::Init => seen.clear(),
             Event::InitApply(found) => {
-                let key = take_in(&context, found);
+                let key = take_in(&context, found).await;
                 seen.insert(key.clone());
                 trigger.now(key);
             }
-            Event::Apply(found) => trigger.now(take_in(&context, found)),
+            Event::Apply(found) => trigger.now(take_in(&context, found).await),
             Event::Delete(found) => {
                 let key = (found.namespace().unwrap_or_default(), found.name_any());
                 lock(&context.index).service_deleted(&key);
@@ -320,26 +320,25 @@ async fn watch_services(
 }
 
 /// One that can't be read (a newer version's, say) is left alone until it can; the others go on.
-fn take_in(context: &Context, found: DeserializeGuard<AuthService>) -> Key {
+async fn take_in(context: &Context, found: DeserializeGuard<AuthService>) -> Key {
+    let regarding = found.object_ref(&());
     match found.0 {
         Ok(mut service) => {
             service.metadata.managed_fields = None;
-            let key = key_of(&service);
-            lock(&context.index).service_applied(service);
-            key
+            lock(&context.index).service_applied(service)
         }
         Err(invalid) => {
-            let metadata = &invalid.metadata;
             let key = (
-                metadata.namespace.clone().unwrap_or_default(),
-                metadata.name.clone().unwrap_or_default(),
+                invalid.metadata.namespace.clone().unwrap_or_default(),
+                invalid.metadata.name.clone().unwrap_or_default(),
             );
-            tracing::warn!(
-                namespace = key.0,
-                service = key.1,
-                error = invalid.error,
-                "an AuthService can't be read and is left alone: correct it, or upgrade the operator if it was written for a newer one"
+            let (namespace, service) = &key;
+            let note = format!(
+                "It can't be read and is left alone: {}. Correct it, or upgrade the operator if it was written for a newer one.",
+                invalid.error
             );
+            tracing::warn!(namespace, service, note, "an AuthService can't be read");
+            context.events.warn(&key, &regarding, "Unreadable", &note).await;
             lock(&context.index).service_deleted(&key);
             key
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use accord_crds::AuthService;
 use accord_plan::outcome;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
@@ -51,6 +52,7 @@ impl Events {
 
     /// Tells the plan's news.
     pub(crate) async fn tell(&self, key: &Key, service: &AuthService, events: &[outcome::Event]) {
+        let regarding = service.object_ref(&());
         for event in events {
             let news = News {
                 warning: event.warning,
@@ -58,23 +60,20 @@ impl Events {
                 reason: event.reason.as_str(),
                 note: &event.message,
             };
-            self.one(key, service, &news).await;
+            self.one(key, &regarding, &news).await;
         }
     }
 
-    /// Tells that a person has to do something that the plan can't know of.
-    pub(crate) async fn warn(&self, key: &Key, service: &AuthService, reason: &str, note: &str) {
-        self.one(
-            key,
-            service,
-            &News {
-                warning: true,
-                action: "Reconcile",
-                reason,
-                note,
-            },
-        )
-        .await;
+    /// Tells that a person has to do something that the plan can't know of. `regarding` is the service, which may be
+    /// one that can't be read.
+    pub(crate) async fn warn(&self, key: &Key, regarding: &ObjectReference, reason: &str, note: &str) {
+        let news = News {
+            warning: true,
+            action: "Reconcile",
+            reason,
+            note,
+        };
+        self.one(key, regarding, &news).await;
     }
 
     /// Forgets what was told of a service that is gone.
@@ -82,13 +81,13 @@ impl Events {
         lock(&self.told).remove(key);
     }
 
-    async fn one(&self, key: &Key, service: &AuthService, news: &News<'_>) {
+    async fn one(&self, key: &Key, regarding: &ObjectReference, news: &News<'_>) {
         if !self.is_new(key, news, Instant::now()) {
             return;
         }
         let api: Api<Event> = Api::namespaced(self.client.clone(), &key.0);
         if let Err(error) = api
-            .create(&PostParams::default(), &self.event(service, news))
+            .create(&PostParams::default(), &self.event(regarding, news))
             .await
         {
             // Events are a courtesy: the status says the same.
@@ -104,12 +103,12 @@ impl Events {
             .is_none()
     }
 
-    fn event(&self, service: &AuthService, news: &News<'_>) -> Event {
+    fn event(&self, regarding: &ObjectReference, news: &News<'_>) -> Event {
         let now = Timestamp::now();
-        let name = service.metadata.name.as_deref().unwrap_or_default();
+        let name = regarding.name.as_deref().unwrap_or_default();
         Event {
             metadata: ObjectMeta {
-                namespace: service.metadata.namespace.clone(),
+                namespace: regarding.namespace.clone(),
                 name: Some(format!("{name}.{:x}", now.as_nanosecond())),
                 ..ObjectMeta::default()
             },
@@ -119,7 +118,7 @@ impl Events {
             note: Some(news.note.chars().take(500).collect()),
             type_: Some(if news.warning { "Warning" } else { "Normal" }.to_owned()),
             event_time: Some(MicroTime(now)),
-            regarding: Some(service.object_ref(&())),
+            regarding: Some(regarding.clone()),
             reporting_controller: Some("accord.dev/operator".to_owned()),
             reporting_instance: Some(self.instance.chars().take(128).collect()),
             ..Event::default()

@@ -20,7 +20,7 @@ pub(crate) type Source = (Kind, Option<String>);
 /// How long an answer of apply outweighs the watch at most: a watch that is later than this has other troubles.
 const OVERLAY_LIMIT: Duration = Duration::from_secs(10);
 /// When an object that isn't ours is looked at again: somebody may have taken it away.
-pub(crate) const FOREIGN_LIMIT: Duration = Duration::from_secs(30);
+const FOREIGN_LIMIT: Duration = Duration::from_secs(30);
 
 /// What apply learned of one object.
 #[derive(Clone, Debug)]
@@ -280,6 +280,17 @@ impl Index {
         (objects, held.foreign.keys().cloned().collect())
     }
 
+    /// When to look again although no watch says so: once an answer of apply that the watches haven't caught up with is
+    /// believed no longer, or an object that isn't ours may have gone.
+    pub(crate) fn look_again(&self, key: &Key) -> Option<Duration> {
+        let held = self.services.get(key)?;
+        let is_ahead = !held.overlay.is_empty() || held.newer.is_some();
+        let is_blocked = !held.foreign.is_empty();
+        is_ahead
+            .then_some(OVERLAY_LIMIT)
+            .or(is_blocked.then_some(FOREIGN_LIMIT))
+    }
+
     fn take_out(&mut self, key: &Key, object: &ObjectKey) {
         if let Some(held) = self.services.get_mut(key) {
             held.stored.remove(object);
@@ -302,7 +313,7 @@ impl Index {
 }
 
 /// Namespace and name.
-pub(crate) fn key_of(service: &AuthService) -> Key {
+fn key_of(service: &AuthService) -> Key {
     (
         service.metadata.namespace.clone().unwrap_or_default(),
         service.metadata.name.clone().unwrap_or_default(),
@@ -487,6 +498,28 @@ mod tests {
         index.learn(&key(), vec![Learned::Foreign(rope)], now);
         index.service_applied(service("s", "2", 2));
         assert!(index.observe(&key(), now).1.is_empty());
+    }
+
+    #[test]
+    fn what_no_watch_will_settle_is_looked_at_again() {
+        let (mut index, now) = (Index::default(), Instant::now());
+        index.service_applied(service("s", "1", 1));
+        assert_eq!(index.look_again(&key()), None);
+        index.learn(
+            &key(),
+            vec![Learned::Foreign(ObjectKey::new(Kind::Secret, "sail"))],
+            now,
+        );
+        assert_eq!(index.look_again(&key()), Some(FOREIGN_LIMIT));
+        // The watch showed its end before the answer to its creation was taken in.
+        index.learn(
+            &key(),
+            vec![Learned::Live(object("rope", "harbour", "u1", "11"))],
+            now,
+        );
+        assert_eq!(index.look_again(&key()), Some(OVERLAY_LIMIT));
+        index.observe(&key(), now + OVERLAY_LIMIT);
+        assert_eq!(index.look_again(&key()), Some(FOREIGN_LIMIT));
     }
 
     #[test]

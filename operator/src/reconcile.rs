@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use accord_crds::AuthService;
 use accord_crds::meta::ANNOTATION_PAUSED;
+use kube::Resource as _;
 
 use crate::apply::Writer;
 use crate::context::Context;
 use crate::error::Error;
-use crate::index::{FOREIGN_LIMIT, Key};
+use crate::index::Key;
 use crate::lock::lock;
 use crate::{apply, observe, status};
 
@@ -75,15 +76,18 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
     // 9. When to look again.
     if let Some(error) = applied.error {
         if let Some(advice) = error.advice() {
-            context.events.warn(key, &service, "WriteRefused", &advice).await;
+            context
+                .events
+                .warn(key, &service.object_ref(&()), "WriteRefused", &advice)
+                .await;
         }
         return Err(error);
     }
     told?;
     let after_writes = (!plan.actions.is_empty()).then_some(AFTER_WRITES);
     let with_references = observe::names(&service).next().map(|_| WITH_REFERENCES);
-    let with_foreign = (!observed.foreign.is_empty()).then_some(FOREIGN_LIMIT);
-    Ok([plan.requeue, after_writes, with_references, with_foreign]
+    let unsettled = lock(&context.index).look_again(key);
+    Ok([plan.requeue, after_writes, with_references, unsettled]
         .into_iter()
         .flatten()
         .min())
@@ -91,7 +95,6 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
 
 fn is_paused(service: &AuthService) -> bool {
     let annotations = service.metadata.annotations.as_ref();
-    annotations
-        .and_then(|a| a.get(ANNOTATION_PAUSED))
-        .is_some_and(|value| value == "true")
+    let paused = annotations.and_then(|a| a.get(ANNOTATION_PAUSED));
+    paused.is_some_and(|value| value == "true")
 }
