@@ -18,6 +18,15 @@ pub struct Cluster {
     target: Target,
 }
 
+/// An image that the nodes have or can pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The name by which pods ask for it.
+    pub reference: String,
+    /// What it was built from: another key, another content under the same name.
+    pub key: String,
+}
+
 #[derive(Debug, Clone)]
 enum Target {
     Embedded,
@@ -182,9 +191,9 @@ impl Cluster {
         helm.args(args).output()
     }
 
-    /// Builds an image where its inputs changed and brings it to the nodes where they lack it. Returns the name by
-    /// which pods ask for it, or nothing for an image that this cluster pulls from its public registry.
-    pub fn load(&self, image: &Image) -> Result<Option<String>> {
+    /// Builds an image where its inputs changed and brings it to the nodes where they lack it. Returns nothing for an
+    /// image that this cluster pulls from its public registry.
+    pub fn load(&self, image: &Image) -> Result<Option<Loaded>> {
         match &self.target {
             Target::Embedded => {
                 let built = image.build(Builder::Chroot)?;
@@ -199,7 +208,10 @@ impl Cluster {
                     embedded::ctr(&["images", "import", &archive.to_string_lossy()])?;
                     embedded::ctr(&["images", "label", &built.reference, &label])?;
                 }
-                Ok(Some(built.reference))
+                Ok(Some(Loaded {
+                    reference: built.reference,
+                    key: built.key,
+                }))
             }
             Target::Context {
                 name,
@@ -215,11 +227,17 @@ impl Cluster {
                     let remote = format!("{registry}/{name}");
                     progress::say(&format!("pushing {remote}"));
                     builder.push(&built.reference, &remote)?;
-                    return Ok(Some(remote));
+                    return Ok(Some(Loaded {
+                        reference: remote,
+                        key: built.key,
+                    }));
                 }
                 progress::say(&format!("loading {}", built.reference));
                 load_into_local(name, &built.reference, built.archive.as_deref())?;
-                Ok(Some(built.reference))
+                Ok(Some(Loaded {
+                    reference: built.reference,
+                    key: built.key,
+                }))
             }
         }
     }

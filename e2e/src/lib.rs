@@ -5,6 +5,7 @@
 //! in seconds, and what it does can be repeated by hand.
 
 pub mod cluster;
+pub mod demo;
 pub mod digest;
 pub mod embedded;
 pub mod exec;

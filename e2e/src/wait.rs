@@ -14,6 +14,8 @@ pub enum Seen<T> {
     Done(T),
     /// Not yet; the words say what was seen instead, and become the live line and the error.
     NotYet(String),
+    /// It will not come; the words say why.
+    Never(String),
 }
 
 /// Tries until `attempt` is done. An error of an attempt is not the end: a cluster that restarts something answers
@@ -30,6 +32,7 @@ pub fn wait<T>(
         let last = match attempt() {
             Ok(Seen::Done(value)) => return Ok(value),
             Ok(Seen::NotYet(words)) => words,
+            Ok(Seen::Never(words)) => bail!("{description}: {words}\n{}", cluster.recent(namespace)),
             Err(error) => format!("{error:#}"),
         };
         if begun.elapsed() > limit {

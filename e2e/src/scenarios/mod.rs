@@ -2,6 +2,7 @@
 
 mod chart;
 mod crd_rules;
+mod django_orders;
 mod node;
 
 use anyhow::{Context as _, Result};
@@ -39,6 +40,11 @@ pub const ALL: &[Scenario] = &[
         name: "chart-lifecycle",
         shows: "the chart installs, upgrades its CRD, keeps it on uninstall and takes it over again",
         run: chart::lifecycle,
+    },
+    Scenario {
+        name: "django-orders",
+        shows: "every replica honours what the others issue, from one to five and back, and through restarts",
+        run: django_orders::run,
     },
 ];
 

@@ -11,9 +11,8 @@ use crate::wait::{Seen, wait};
 const NAMESPACE: &str = "scenario-node";
 
 pub(super) fn run(cluster: &Cluster) -> Result<()> {
-    let image = cluster
-        .load(&Image::Postgres)?
-        .unwrap_or_else(|| "docker.io/library/postgres:17".to_owned());
+    let loaded = cluster.load(&Image::Postgres)?;
+    let image = loaded.map_or_else(|| "docker.io/library/postgres:17".to_owned(), |l| l.reference);
     cluster.delete_namespace(NAMESPACE)?;
     cluster.namespace(NAMESPACE)?;
     cluster.apply_in(NAMESPACE, &manifest(&image))?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use accord_e2e::cluster::Cluster;
 use accord_e2e::images::Image;
-use accord_e2e::{embedded, progress, scenarios, testing};
+use accord_e2e::{demo, embedded, progress, scenarios, testing};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
@@ -28,6 +28,8 @@ enum Command {
     /// The embedded cluster of this machine.
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// From nothing to a Django service whose replicas agree, with the proof.
+    Demo,
     /// Builds images where their inputs changed, and brings them to the cluster.
     Images {
         /// postgres, valkey, python, operator, or the name of a directory in examples/. Without names: all that the
@@ -89,6 +91,14 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Cluster(command) => cluster(command),
+        Command::Demo => {
+            let perfect = demo::run(&target(cli)?)?;
+            Ok(if perfect {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
         Command::Images { names } => images(cli, names),
         Command::Test(args) => test(cli, args),
         Command::Gen { check } => testing::generate(*check).map(|()| ExitCode::SUCCESS),
@@ -136,7 +146,7 @@ fn images(cli: &Cli, names: &[String]) -> Result<ExitCode> {
             example => Image::example(example),
         };
         match cluster.load(&image)? {
-            Some(reference) => progress::say(&format!("{reference} is on the cluster")),
+            Some(loaded) => progress::say(&format!("{} is on the cluster", loaded.reference)),
             None => progress::say(&format!("{name}: this cluster pulls the public image")),
         }
     }
