@@ -1,5 +1,6 @@
 //! The recipe's requests, one function each, and what their answers mean by the recipe.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use accord_crds::recipe::Encoding;
@@ -372,7 +373,7 @@ impl<'a> Run<'a> {
                 let location = location.split(['?', '#']).next().unwrap_or_default();
                 snippet(&format!("to {location}"), &secrets)
             }
-            _ => snippet(&reply.body, &secrets),
+            _ => snippet(&said(&reply.body), &secrets),
         }
     }
 }
@@ -386,6 +387,15 @@ fn get(path: &str) -> Request<'_> {
         header: None,
         body: Body::Empty,
     }
+}
+
+/// What an answer says: the sentence in a JSON error, or else all of it.
+fn said(body: &str) -> Cow<'_, str> {
+    let sentence = serde_json::from_str::<Value>(body).ok().and_then(|json| {
+        let mut fields = ["detail", "message", "error_description", "error"].into_iter();
+        fields.find_map(|field| json.get(field)?.as_str().map(str::to_owned))
+    });
+    sentence.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
 /// As long as the right one, and wrong from the first character on: hashes that look at a prefix only refuse it too.

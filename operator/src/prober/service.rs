@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use accord_crds::Verdict;
+use accord_crds::{PodReason, Verdict};
 use accord_plan::agreement::{Action, Meaning, Observations, judge};
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 use tokio::sync::watch;
@@ -126,7 +126,8 @@ impl<E: Examiner> Service<E> {
         }
     }
 
-    /// A sweep accuses nobody: who it finds is examined. The issuer too, when a peer refuses what it issued.
+    /// A sweep accuses nobody: who answers otherwise than expected is examined. The issuer too, when a peer refuses what
+    /// it issued. Who doesn't answer isn't: the next sweep asks again.
     fn sweep_up(
         &self,
         schedule: &mut Schedule,
@@ -141,9 +142,13 @@ impl<E: Examiner> Service<E> {
                 continue;
             };
             let proof = judge(seen, &target.containers);
+            let silent = matches!(
+                proof.reason,
+                PodReason::ProbeBlocked | PodReason::Slow | PodReason::RateLimited | PodReason::Pending
+            );
             match proof.verdict {
                 Verdict::Agrees => {}
-                Verdict::Unknown => tracing::info!(
+                Verdict::Unknown if silent => tracing::info!(
                     namespace,
                     service = name,
                     pod = target.pod,
@@ -151,7 +156,7 @@ impl<E: Examiner> Service<E> {
                     evidence = proof.message,
                     "a sweep showed nothing about a replica"
                 ),
-                Verdict::Diverges => {
+                Verdict::Diverges | Verdict::Unknown => {
                     tracing::warn!(
                         namespace,
                         service = name,

@@ -35,18 +35,18 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
     }
     let (session, access) = (refused(seen, Session), refused(seen, Access));
     let step = session.or(access)?;
-    let evidence = match (session, access) {
-        (Some(session), Some(_)) => format!("{}; the access token likewise", told(seen, session)),
-        _ => told(seen, step),
-    };
+    let mut evidence = told(seen, step);
     // Refused by the peer and from then on by its issuer too: the peer found the shared session, couldn't verify it
     // and threw it away. Both see one store, with different keys.
     if let Some(session) = session {
         let again = seen.meaning(Action::Again(Session), session.of, session.of);
         if again == Some(Meaning::Rejected) {
-            let evidence = format!("{evidence}, and then {} refused it too", seen.name(session.of));
+            evidence = format!("{evidence}, and then {} refused it too", seen.name(session.of));
             return Some(Finding::diverges(PodReason::KeyMismatch, evidence));
         }
+    }
+    if session.is_some() && access.is_some() {
+        evidence.push_str("; the access token was refused likewise");
     }
     Some(Finding::one_of(
         Verdict::Diverges,

@@ -91,7 +91,7 @@ impl Server {
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        timeout(Duration::from_secs(60), up)
+        timeout(Duration::from_mins(1), up)
             .await
             .expect("Postgres is up within a minute");
         server
