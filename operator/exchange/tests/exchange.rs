@@ -190,6 +190,12 @@ async fn sessions_inside_the_pod_are_local_sessions() {
         Verdict::Diverges,
         LocalSession,
     );
+    for app in [&s.app, &w.app] {
+        assert!(
+            app.sessions.lock().unwrap().is_empty(),
+            "an exchange that stops early leaves nothing behind"
+        );
+    }
 }
 
 fn fake_sessions() -> std::sync::Arc<std::sync::Mutex<BTreeMap<String, (String, String)>>> {
