@@ -45,13 +45,26 @@ pub(crate) fn down() {
     if let Ok(before) = std::fs::read(&saved) {
         let _ = std::fs::write(FORWARDING, before);
     }
-    // The CNI library remembers each attachment there, by the network's name.
-    if let Ok(entries) = std::fs::read_dir("/var/lib/cni/results") {
-        for entry in entries
-            .flatten()
-            .filter(|e| e.file_name().to_string_lossy().starts_with("accord-"))
-        {
-            let _ = std::fs::remove_file(entry.path());
+    forget_attachments();
+}
+
+/// The CNI library remembers each attachment in a place that can't be configured: `accord-ID-eth0` for ours, and
+/// `cni-loopback-ID-lo` for the same pod's loopback.
+fn forget_attachments() {
+    let Ok(entries) = std::fs::read_dir("/var/lib/cni/results") else {
+        return;
+    };
+    let names: Vec<String> = entries
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
+    let ours: Vec<&str> = names
+        .iter()
+        .filter_map(|n| n.strip_prefix("accord-")?.strip_suffix("-eth0"))
+        .collect();
+    for name in &names {
+        if ours.iter().any(|id| name.contains(id)) {
+            let _ = std::fs::remove_file(Path::new("/var/lib/cni/results").join(name));
         }
     }
 }
