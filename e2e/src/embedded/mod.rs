@@ -377,7 +377,12 @@ fn kubectl(args: &[&str]) -> Result<String> {
 }
 
 fn fingerprint(components: &Components, files: &[(&str, String)], binaries: &Path) -> String {
-    let mut key = Key::default().text("binaries", &binaries.to_string_lossy());
+    let mut key = Key::default()
+        // By its name, which is made from the content: where the cache lies makes no difference.
+        .text(
+            "binaries",
+            &binaries.file_name().unwrap_or_default().to_string_lossy(),
+        );
     for component in components.all() {
         key = key.text(component.name, &component.args.join("\n"));
     }
