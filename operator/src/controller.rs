@@ -345,11 +345,31 @@ async fn take_in(context: &Context, found: DeserializeGuard<AuthService>) -> Key
     }
 }
 
+/// Tells of a refusal. A broken connection or a watch that ran out is listed anew as a matter of course; an outage that
+/// lasts is told by the election.
 fn watch_failed(context: &Context, kind: &'static str, error: &watcher::Error) {
     context.metrics.watch_failed(kind);
-    // A watch that ran out is listed anew as a matter of course.
-    if matches!(error, watcher::Error::WatchError(status) if status.code == 410) {
-        return tracing::debug!(kind, %error, "a watch ran out and begins anew");
+    let refused = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => (status.code != 410).then_some(status),
+        _ => None,
+    };
+    match refused {
+        Some(status) if status.code == 403 => {
+            let message = &status.message;
+            tracing::warn!(
+                kind,
+                message,
+                "a watch is refused: the chart's RBAC lacks the right to list and watch it"
+            );
+        }
+        Some(status) => tracing::warn!(
+            kind,
+            code = status.code,
+            message = status.message,
+            "a watch is refused"
+        ),
+        None => tracing::debug!(kind, %error, "a watch broke off and begins anew"),
     }
-    tracing::warn!(kind, %error, "a watch broke off and is tried again; if it is refused (403), the chart's RBAC lacks the right to list and watch this kind");
 }

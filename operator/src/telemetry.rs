@@ -10,7 +10,9 @@ pub fn init(format: LogFormat) -> anyhow::Result<()> {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|e| {
             anyhow::anyhow!("RUST_LOG is {directives:?}, which is no list of levels: {e}. Try RUST_LOG=info.")
         })?,
-        _ => EnvFilter::new("info"),
+        // Libraries tell of every notice, and of every call and watch that an outage breaks; our own lines say what
+        // follows from it.
+        _ => EnvFilter::new("info,sqlx=warn,kube_client::client=error,kube_client::client::builder=off"),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
