@@ -91,7 +91,7 @@ pub struct Settings {
     #[arg(long, env = "ACCORD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
 
-    /// The name of this copy in the lease. Default: the host's name.
+    /// The name of this copy in the lease, which no other copy may have. Default: a random one.
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pub pod_name: Option<String>,
 

@@ -4,16 +4,16 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::LogFormat;
 
+/// Libraries tell of every notice, and of every call and watch that an outage breaks; our own lines say what follows
+/// from it. `RUST_LOG` is read after this, so it can name them to hear them.
+const QUIET: &str = "info,sqlx=warn,kube_client::client=error,kube_client::client::builder=off";
+
 /// Starts logging. To be called once.
 pub fn init(format: LogFormat) -> anyhow::Result<()> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives).map_err(|e| {
-            anyhow::anyhow!("RUST_LOG is {directives:?}, which is no list of levels: {e}. Try RUST_LOG=info.")
-        })?,
-        // Libraries tell of every notice, and of every call and watch that an outage breaks; our own lines say what
-        // follows from it.
-        _ => EnvFilter::new("info,sqlx=warn,kube_client::client=error,kube_client::client::builder=off"),
-    };
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let filter = EnvFilter::try_new(format!("{QUIET},{wanted}")).map_err(|e| {
+        anyhow::anyhow!("RUST_LOG is {wanted:?}, which is no list of levels: {e}. Try RUST_LOG=info.")
+    })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
