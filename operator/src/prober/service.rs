@@ -69,8 +69,10 @@ impl<E: Examiner> Service<E> {
     }
 
     fn take_news(&mut self, request: &mut ProbeRequest, schedule: &mut Schedule) {
-        if self.request.has_changed().unwrap_or(false) {
-            *request = self.request.borrow_and_update().clone();
+        // Waiting for a change marks it as seen, so what counts is whether the request is another one.
+        let latest = self.request.borrow_and_update().clone();
+        if latest != *request {
+            *request = latest;
             schedule.update(request, Instant::now());
             // What is gone is no news to the one who said so.
             self.publish(schedule);

@@ -403,6 +403,17 @@ async fn news_is_told_once_and_a_quiet_hour_says_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_that_comes_while_nothing_is_due_is_examined_at_once() {
+    let script = Script::default();
+    let (prober, told) = scripted(&script, &[]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    prober.set(&key(), Some(request(&[target("a", false)])));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(verdicts(&prober), [("uid-a".to_owned(), Verdict::Agrees)]);
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sweep_that_finds_a_blip_isolates_nobody() {
     let script = Script::default();
     script.sweeps.lock().unwrap().push_back(Meaning::Rejected);
