@@ -192,16 +192,22 @@ impl Conditions<'_> {
     }
 }
 
+/// The conditions that sum up the others.
+const SUMMARY: [&str; 3] = [
+    ConditionType::Ready.as_str(),
+    ConditionType::Reconciling.as_str(),
+    ConditionType::Stalled.as_str(),
+];
+
 /// News: each condition whose reason is another than the stored one, except for what says nothing.
 pub fn news(context: &Context, status: &AuthServiceStatus) -> Vec<Event> {
     let stored = context
         .stored_status()
         .map(|s| s.conditions.as_slice())
         .unwrap_or_default();
-    let told = [ConditionType::Reconciling, ConditionType::Stalled];
     ConditionType::ALL
         .into_iter()
-        .filter(|kind| !told.contains(kind))
+        .filter(|kind| *kind == ConditionType::Ready || !SUMMARY.contains(&kind.as_str()))
         .filter_map(|kind| {
             let condition = status.conditions.iter().find(|c| c.type_ == kind.as_str())?;
             let before = stored.iter().find(|c| c.type_ == kind.as_str());
@@ -209,8 +215,16 @@ pub fn news(context: &Context, status: &AuthServiceStatus) -> Vec<Event> {
                 .iter()
                 .copied()
                 .find(|r| r.as_str() == condition.reason)?;
-            let silent = reason == Reason::WaitingForEarlierPhase
-                || before.is_some_and(|b| b.reason == condition.reason);
+            let known = before.is_some_and(|b| b.reason == condition.reason);
+            let passing = matches!(reason, Reason::WaitingForEarlierPhase | Reason::LedgerUnreadable);
+            // What a phase says needn't be said of the whole.
+            let echo = kind == ConditionType::Ready
+                && status.conditions.iter().any(|c| {
+                    c.reason == condition.reason
+                        && c.status == "False"
+                        && !SUMMARY.contains(&c.type_.as_str())
+                });
+            let silent = known || passing || echo;
             (!silent).then(|| Event {
                 warning: reason.needs_person()
                     || matches!(
