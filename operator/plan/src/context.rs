@@ -1,7 +1,7 @@
 //! What every phase needs to know: the service, its names, what is observed.
 
 use accord_crds::status::{AuthServiceStatus, Identity};
-use accord_crds::{AuthService, AuthServiceSpec};
+use accord_crds::{AuthService, AuthServiceSpec, ConditionType};
 
 use crate::names::Names;
 use crate::observed::Observed;
@@ -69,6 +69,15 @@ impl<'a> Context<'a> {
     /// The status as it is stored.
     pub fn stored_status(&self) -> Option<&AuthServiceStatus> {
         self.service.status.as_ref()
+    }
+
+    /// True when a condition is stored as true. It stands in for what this process hasn't asked yet, never for an answer.
+    pub fn was_true(&self, kind: ConditionType) -> bool {
+        self.stored_status().is_some_and(|s| {
+            s.conditions
+                .iter()
+                .any(|c| c.type_ == kind.as_str() && c.status == "True")
+        })
     }
 
     /// An annotation of the service, empty when it isn't set.

@@ -1,9 +1,9 @@
 //! Data stores: managed Postgres and cache, or the check of external ones. The gate opens when they answer with the
 //! recorded identity.
 
-use accord_crds::Reason;
 use accord_crds::meta::ANNOTATION_RETRY;
 use accord_crds::spec::Storage;
+use accord_crds::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::build::{config, service, stateful_set};
@@ -16,6 +16,9 @@ use crate::labels::Role;
 use crate::observed::{Answer, DatabaseFacts};
 use crate::outcome::{CacheCheck, Checks, DatabaseCheck};
 use crate::phases::Draft;
+
+/// Until this process has asked for the first time, what was true stays so: its restart is no news about them.
+const ANSWERING: &str = "Database and cache answer.";
 
 /// Wants the data stores, asks them, and judges the answers.
 pub fn run(context: &Context, draft: &mut Draft, checks: &mut Checks) -> Gate {
@@ -37,7 +40,7 @@ pub fn run(context: &Context, draft: &mut Draft, checks: &mut Checks) -> Gate {
     gates
         .into_iter()
         .find(|g| !g.is_open())
-        .unwrap_or_else(|| Gate::open("Database and cache answer."))
+        .unwrap_or_else(|| Gate::open(ANSWERING))
 }
 
 fn run_database(
@@ -97,6 +100,9 @@ fn run_database(
         managed: endpoint.managed.clone(),
         ca_certificate: endpoint.ca.clone(),
     });
+    if context.observed.database.is_none() && context.was_true(ConditionType::DataStoresReady) {
+        return Gate::open(ANSWERING);
+    }
     let Some(answer) = current(context.observed.database.as_ref(), &question) else {
         return Gate::closed(Reason::WaitingForDatabase, "Asking the database who it is.");
     };
@@ -188,6 +194,9 @@ fn run_cache(context: &Context, draft: &mut Draft, checks: &mut Checks, endpoint
         ca_certificate: endpoint.ca.clone(),
     });
     match current(context.observed.cache.as_ref(), &question).map(|a| &a.facts) {
+        None if context.observed.cache.is_none() && context.was_true(ConditionType::DataStoresReady) => {
+            Gate::open(ANSWERING)
+        }
         None => Gate::closed(Reason::WaitingForCache, "Asking the cache whether it is there."),
         Some(Err(why)) => Gate::closed(
             Reason::WaitingForCache,
