@@ -15,21 +15,36 @@ pub fn change(desired: &Object, live: Option<&Object>) -> Option<Action> {
     let Some(live) = live else {
         return Some(Action::Create(desired.clone()));
     };
+    if revision(desired) != revision(live) {
+        return Some(replacement(desired, live, true));
+    }
     match compare(&mut Vec::new(), &desired.value, &live.value) {
         Difference::None => None,
         Difference::Owned => Some(Action::Apply(desired.clone())),
-        Difference::Foreign => {
-            let mut value = live.value.clone();
-            overwrite(&mut value, &desired.value);
-            if let Some(meta) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-                meta.remove("managedFields");
-            }
-            Some(Action::Replace(Object {
-                key: desired.key.clone(),
-                value,
-            }))
-        }
+        Difference::Foreign => Some(replacement(desired, live, false)),
     }
+}
+
+/// The revision of a pod template.
+fn revision(object: &Object) -> Option<&Value> {
+    object.value["spec"]["template"]["metadata"]["labels"].get(accord_crds::meta::LABEL_REVISION)
+}
+
+/// One PUT. With another revision the pod template is ours as a whole: what was taken out of the declaration goes, which
+/// server-side apply wouldn't do for fields that were sent when the object was created.
+fn replacement(desired: &Object, live: &Object, whole_template: bool) -> Action {
+    let mut value = live.value.clone();
+    overwrite(&mut value, &desired.value);
+    if whole_template {
+        value["spec"]["template"] = desired.value["spec"]["template"].clone();
+    }
+    if let Some(meta) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        meta.remove("managedFields");
+    }
+    Action::Replace(Object {
+        key: desired.key.clone(),
+        value,
+    })
 }
 
 /// How an object differs. The worst wins.
