@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use serde_json::Value;
 
 use crate::binding::Rendered;
 use crate::build::{pod, probes};
@@ -46,7 +45,7 @@ pub fn servers(context: &Context, revision: &Revision, rendered: &Rendered, bind
     };
     let mut object = Object::new(Kind::Deployment, &name, &deployment);
     let template = &mut object.value["spec"]["template"];
-    closed_lists(template);
+    pod::closed_lists(template);
     if let Some(patch) = revision
         .spec
         .server
@@ -61,28 +60,6 @@ pub fn servers(context: &Context, revision: &Revision, rendered: &Rendered, bind
         }
     }
     object
-}
-
-/// A list that isn't sent can't be compared: what is empty is said to be empty.
-fn closed_lists(template: &mut Value) {
-    for list in ["volumes", "initContainers"] {
-        empty_unless_set(&mut template["spec"][list]);
-    }
-    for container in template["spec"]["containers"]
-        .as_array_mut()
-        .into_iter()
-        .flatten()
-    {
-        for list in ["env", "envFrom", "volumeMounts"] {
-            empty_unless_set(&mut container[list]);
-        }
-    }
-}
-
-fn empty_unless_set(value: &mut Value) {
-    if value.is_null() {
-        *value = Value::Array(Vec::new());
-    }
 }
 
 fn startup(revision: &Revision) -> i32 {

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use serde_json::Value;
+
 use crate::binding::{MOUNT, Rendered};
 use crate::context::Context;
 
@@ -183,5 +185,27 @@ pub fn mount(volume: &str, path: &str, read_only: bool) -> VolumeMount {
         mount_path: path.to_owned(),
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
+    }
+}
+
+/// A list that isn't sent can't be compared: what is empty is said to be empty.
+pub fn closed_lists(template: &mut Value) {
+    for list in ["volumes", "initContainers"] {
+        empty_unless_set(&mut template["spec"][list]);
+    }
+    for container in template["spec"]["containers"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+    {
+        for list in ["env", "envFrom", "volumeMounts"] {
+            empty_unless_set(&mut container[list]);
+        }
+    }
+}
+
+fn empty_unless_set(value: &mut Value) {
+    if value.is_null() {
+        *value = Value::Array(Vec::new());
     }
 }

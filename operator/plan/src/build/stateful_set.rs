@@ -286,6 +286,7 @@ fn stateful_set(
         ..StatefulSet::default()
     };
     let mut object = Object::new(Kind::StatefulSet, name, &set);
+    pod::closed_lists(&mut object.value["spec"]["template"]);
     // A claim template can't be changed; growth goes to the claim itself (`data_stores`).
     if let Some(live) = context.observed.objects.get(Kind::StatefulSet, name) {
         object.value["spec"]["volumeClaimTemplates"] = live.value["spec"]["volumeClaimTemplates"].clone();
