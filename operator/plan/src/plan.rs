@@ -66,15 +66,16 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
         &mut draft,
         &mut runs,
     );
-    // A blip doesn't take back what was begun.
-    if unchanged || workload::is_rolled(&context, &declared) {
+    // A blip doesn't take back what was begun: only a withdrawal does.
+    let under_way = withdrawn.is_none() && workload::is_rolled(&context, &declared);
+    if unchanged || under_way {
         prepared.iter_mut().for_each(|(_, gate)| remember(gate));
     }
     let promotable = prepared.iter().all(|(_, gate)| gate.is_open()) && withdrawn.is_none();
     gates.extend(prepared);
 
     // 3 The servers: of the declared revision once it is prepared, else of the released one.
-    let serving = if promotable || unchanged {
+    let serving = if promotable || unchanged || under_way {
         Some(&declared)
     } else {
         released.as_ref()
@@ -89,9 +90,8 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     gates.push((ConditionType::WorkloadReady, workload));
     gates.push((ConditionType::ReplicasAgree, verified));
 
-    // 5 Promotion: what passed every gate is released.
-    let promoted = agreed && promotable && !unchanged;
-    if promoted || (agreed && unchanged && !is_latest(&context, &declared)) {
+    // 5 Promotion: what passed every gate is released. No replica proves nothing.
+    if agreed && promotable && !unchanged && service.spec.replicas > 0 {
         draft.want(revision::record(&context, &declared));
     }
 
@@ -103,7 +103,7 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
         released: released.as_ref(),
         declared: &declared,
         withdrawn,
-        rolling: promotable,
+        rolling: promotable || under_way,
     };
     let rest = AuthServiceStatus {
         consistency: Some(consistency),
@@ -140,10 +140,6 @@ fn remember(gate: &mut Gate) {
     ) {
         *gate = Gate::open("Recorded before this revision was rolled out.");
     }
-}
-
-fn is_latest(context: &Context, declared: &Revision) -> bool {
-    revision::released(context).is_some_and(|r| r.digest == declared.digest)
 }
 
 /// Migration, seeds, canary: the first closed gate stops those after it.
@@ -187,7 +183,9 @@ fn prepare(
     } else {
         seeds
     };
-    if draft.desired[before..].iter().any(|o| o.key.kind == Kind::Job) {
+    // The collector takes the binding Secret with a Job that is run again: a running one needs it too.
+    let starting = draft.desired[before..].iter().any(|o| o.key.kind == Kind::Job);
+    if starting || workload::is_named_by_running_job(context, &binding) {
         let jobs = draft.desired.split_off(before);
         workload::want_binding(context, draft, &binding, &rendered);
         draft.desired.extend(jobs);
@@ -224,7 +222,7 @@ fn withdrawn(
     })
 }
 
-/// A declaration that contradicts itself changes nothing: what runs goes on.
+/// A declaration that contradicts itself changes nothing: what runs goes on, and goes on being proved.
 fn refused(
     context: &Context,
     declared: &Revision,
@@ -248,7 +246,12 @@ fn refused(
     let status = status::compose(context, &findings, rest);
     let events = status::news(context, &status);
     Plan {
+        actions: verification::gates(context)
+            .into_iter()
+            .map(Action::Gate)
+            .collect(),
         status,
+        probe: verification::request(context, released, &Checks::default()),
         events,
         ..Plan::default()
     }
@@ -286,6 +289,11 @@ fn actions(context: &Context, draft: Draft) -> Vec<Action> {
             .map(Action::Generate),
     );
     for desired in draft.desired {
+        // What rests on somebody else's contents isn't written either: it comes after them.
+        let contents = matches!(desired.key.kind, Kind::Secret | Kind::ConfigMap);
+        if contents && foreign.contains(&desired.key) {
+            break;
+        }
         let live = objects.get(desired.key.kind, &desired.key.name);
         // A Job can't be changed, and needn't be: its name holds its revision.
         let settled = foreign.contains(&desired.key) || (desired.key.kind == Kind::Job && live.is_some());

@@ -53,6 +53,22 @@ pub fn want_binding(context: &Context, draft: &mut Draft, name: &str, rendered: 
     }
 }
 
+/// True when a Job that hasn't ended names a binding Secret.
+pub fn is_named_by_running_job(context: &Context, binding: &str) -> bool {
+    let ended = |job: &Object| {
+        let conditions = job.value["status"]["conditions"].as_array();
+        conditions
+            .into_iter()
+            .flatten()
+            .any(|c| c["status"] == "True" && matches!(c["type"].as_str(), Some("Complete" | "Failed")))
+    };
+    context
+        .observed
+        .objects
+        .of(Kind::Job)
+        .any(|job| !ended(job) && names_secret(&job.value["spec"]["template"]["spec"], binding))
+}
+
 /// Wants the servers of a revision. Without one to serve, or without what bindings are made from, those that run go on as
 /// they are, at today's number.
 pub fn run(context: &Context, draft: &mut Draft, serving: Option<&Revision>, sources: Option<&Sources>) {
