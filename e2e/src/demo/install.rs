@@ -1,5 +1,6 @@
 //! The images, and Accord itself by its chart, as a user would install it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,8 +13,27 @@ use crate::{paths, progress};
 /// The namespace of the operator.
 pub(crate) const NAMESPACE: &str = "accord-system";
 
-/// Builds and loads what is needed, and installs or upgrades Accord.
+/// True once Accord was installed by this process, or is said to be on the cluster.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Takes Accord as it is on the cluster, in place of building and installing this checkout's.
+pub fn take_as_installed() {
+    INSTALLED.store(true, Ordering::Relaxed);
+}
+
+/// Builds and loads what is needed, and installs or upgrades Accord: once, however often it is called.
 pub(crate) fn install(cluster: &Cluster) -> Result<()> {
+    if !INSTALLED.load(Ordering::Relaxed) {
+        install_chart(cluster)?;
+    }
+    wait_until_available(cluster)?;
+    if !INSTALLED.swap(true, Ordering::Relaxed) {
+        progress::say("✓ Accord is installed");
+    }
+    Ok(())
+}
+
+fn install_chart(cluster: &Cluster) -> Result<()> {
     let postgres = cluster.load(&Image::Postgres)?;
     let valkey = cluster.load(&Image::Valkey)?;
     let operator = cluster
@@ -51,7 +71,15 @@ pub(crate) fn install(cluster: &Cluster) -> Result<()> {
     for value in &values {
         args.extend(["--set", value]);
     }
+    if cluster.is_embedded() {
+        // Whoever looked around may have changed a field by hand: it goes back to what the chart says.
+        args.push("--force-conflicts");
+    }
     cluster.helm(&args).context("Helm could not install the chart")?;
+    Ok(())
+}
+
+fn wait_until_available(cluster: &Cluster) -> Result<()> {
     wait(
         cluster,
         NAMESPACE,
@@ -77,7 +105,5 @@ pub(crate) fn install(cluster: &Cluster) -> Result<()> {
             }
             Ok(Seen::NotYet(format!("{available} of {wanted} pods available")))
         },
-    )?;
-    progress::say("✓ Accord is installed");
-    Ok(())
+    )
 }

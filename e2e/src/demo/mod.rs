@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 pub(crate) use self::install::install;
+pub use self::install::take_as_installed;
 use self::orders::{Orders, Session};
 pub(crate) use self::service::Service;
 use self::table::Table;

@@ -19,6 +19,9 @@ struct Cli {
     /// With --context: push the images there (HOST/PATH) instead of loading them into kind, k3d or minikube.
     #[arg(long, global = true, value_name = "HOST/PATH", requires = "context")]
     registry: Option<String>,
+    /// Take Accord as it is on the cluster, in place of building and installing this checkout's.
+    #[arg(long, global = true)]
+    installed: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -89,6 +92,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
+    if cli.installed {
+        demo::take_as_installed();
+    }
     match &cli.command {
         Command::Cluster(command) => cluster(command),
         Command::Demo => {
