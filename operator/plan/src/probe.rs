@@ -20,7 +20,7 @@ pub struct ProbeRequest {
     pub password: String,
     /// How to look for a pod's own connections in `pg_stat_activity` (managed Postgres), the anchor D.
     pub database: Option<DatabaseCheck>,
-    /// The replicas that can be asked: running, not terminating, kubelet says that their containers are ready.
+    /// The replicas that can be asked: not terminating, and their containers have passed the start-up probe.
     pub targets: Vec<ProbeTarget>,
     /// From one sweep to the next.
     pub interval: Duration,

@@ -10,7 +10,8 @@ use crate::context::Context;
 pub struct Probes {
     /// Gives a server the time it needs to start.
     pub startup: Probe,
-    /// Its first delay leaves Accord the time to close the gate of a restarted container before it can be ready.
+    /// Two successes, so that a restarted container is ready a period after it has started and no sooner: by then Accord
+    /// has closed its gate and kubelet, which looks at a pod anew when it has started, knows of it (ADR 3).
     pub readiness: Probe,
     /// Restarts what hangs.
     pub liveness: Probe,
@@ -58,8 +59,8 @@ pub fn servers(spec: &AuthServiceSpec) -> Probes {
             ..base.clone()
         },
         readiness: Probe {
-            initial_delay_seconds: Some(2),
-            period_seconds: Some(5),
+            period_seconds: Some(3),
+            success_threshold: Some(2),
             timeout_seconds: Some(5),
             failure_threshold: Some(3),
             ..base.clone()

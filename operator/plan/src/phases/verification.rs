@@ -16,7 +16,7 @@ use crate::digest;
 use crate::gate::Gate;
 use crate::key::{Kind, Object};
 use crate::outcome::{Checks, GatePatch};
-use crate::phases::workload::{all_servers, condition, containers_ready, runs, servers};
+use crate::phases::workload::{all_servers, condition, containers_ready, has_started, runs, servers};
 use crate::probe::{ProbeRequest, ProbeTarget};
 use crate::revision::Revision;
 
@@ -99,7 +99,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         .unwrap_or(60);
     let targets = standings(context)
         .into_iter()
-        .filter(|s| containers_ready(s.pod))
+        .filter(|s| has_started(s.pod))
         .filter_map(|s| {
             Some(ProbeTarget {
                 pod: s.pod.key.name.clone(),
@@ -135,7 +135,7 @@ pub fn gates(context: &Context) -> Vec<GatePatch> {
     let mut patches = Vec::new();
     for s in &standings {
         let verdict = s.proof.map(|p| p.verdict);
-        let agrees = verdict == Some(Verdict::Agrees) || (alone(context) && containers_ready(s.pod));
+        let agrees = verdict == Some(Verdict::Agrees) || (alone(context) && has_started(s.pod));
         let change = if agrees && !s.bound {
             Some((true, PodReason::Verified, binding_message(&s.containers)))
         } else if s.open && !s.bound {

@@ -251,6 +251,17 @@ pub fn containers_ready(pod: &Object) -> bool {
     condition(pod, "ContainersReady").is_some_and(|c| c["status"] == "True")
 }
 
+/// True when all containers run and have passed their start-up probe: they can be asked, if not yet by users.
+pub fn has_started(pod: &Object) -> bool {
+    let statuses = pod.value["status"]["containerStatuses"].as_array();
+    statuses.is_some_and(|list| {
+        !list.is_empty()
+            && list
+                .iter()
+                .all(|c| c["started"] == true && !c["state"]["running"].is_null())
+    })
+}
+
 /// Why pods of a revision don't start, once it's clear that they won't by themselves.
 pub fn failing(context: &Context, revision: &str) -> Option<String> {
     servers(context)
