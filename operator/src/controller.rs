@@ -1,9 +1,8 @@
-//! Watches services and their objects, and calls [`reconcile`] for a service when something of it changed: never twice
-//! at a time for one service, and for a bounded number of them at once.
+//! Watches services and their objects, and asks for a pass over a service when something of it changed.
 //!
 //! Memory holds objects that carry our label, and nothing else of the cluster.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +10,11 @@ use std::time::Duration;
 use accord_crds::AuthService;
 use accord_crds::meta::LABEL_SERVICE;
 use accord_plan::Kind;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
+use futures::channel::mpsc::UnboundedReceiver;
 use kube::api::DynamicObject;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::scheduler::{ScheduleRequest, scheduler};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource as _, ResourceExt as _};
 use tokio::sync::mpsc;
@@ -26,57 +23,15 @@ use tokio::time::{Instant, timeout};
 
 use crate::apply;
 use crate::context::Context;
-use crate::error::{Error, Retry};
+use crate::error::Error;
 use crate::http::Readiness;
 use crate::index::Key;
 use crate::lock::lock;
+use crate::queue::{self, Request, Trigger};
 use crate::reconcile::reconcile;
 
-/// Services that are looked at at once.
-const CONCURRENCY: usize = 8;
-/// News that come in a burst are looked at together.
-const DEBOUNCE: Duration = Duration::from_millis(50);
 /// The limit of one pass.
 const PASS: Duration = Duration::from_mins(1);
-/// How soon a service is looked at again when somebody else was faster.
-const SOON: Duration = Duration::from_millis(500);
-/// And when only a person can help.
-const SELDOM: Duration = Duration::from_mins(2);
-
-/// A request to look at a service.
-type Request = ScheduleRequest<Key>;
-
-/// Asks for passes. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Trigger(UnboundedSender<Request>);
-
-impl Trigger {
-    /// A trigger, and the requests that come of it.
-    pub(crate) fn new() -> (Self, UnboundedReceiver<Request>) {
-        let (sender, receiver) = futures::channel::mpsc::unbounded();
-        (Self(sender), receiver)
-    }
-
-    /// Look at a service now.
-    pub(crate) fn now(&self, key: Key) {
-        self.after(key, DEBOUNCE);
-    }
-
-    /// Look at a service later, if nothing happens before.
-    pub(crate) fn after(&self, key: Key, delay: Duration) {
-        // It fails only when the controller has ended.
-        let _ = self.0.unbounded_send(ScheduleRequest {
-            message: key,
-            run_at: Instant::now() + delay,
-        });
-    }
-
-    fn all(&self, keys: BTreeSet<Key>) {
-        for key in keys {
-            self.now(key);
-        }
-    }
-}
 
 /// Runs until it is dropped. Returns only when a watch can't go on.
 pub(crate) async fn run(
@@ -114,41 +69,15 @@ pub(crate) async fn run(
         let _ = all_listed.recv().await;
         readiness.set_catching_up(false);
         tracing::info!("every object of ours has been listed");
-        pass(context, trigger, requests).await;
+        let work = move |key: Key| {
+            let context = context.clone();
+            async move { timed(&context, &key).await }
+        };
+        queue::work_off(trigger, requests, work).await;
     };
     tokio::select! {
         () = passes => anyhow::anyhow!("the queue of services ended"),
         ended = watches.join_next() => anyhow::anyhow!("a watch ended: {ended:?}"),
-    }
-}
-
-/// Takes services from the queue and looks at them.
-async fn pass(context: Arc<Context>, trigger: Trigger, requests: UnboundedReceiver<Request>) {
-    let mut queue = pin!(scheduler(requests));
-    let mut running = JoinSet::new();
-    let mut busy: HashMap<tokio::task::Id, Key> = HashMap::new();
-    let mut delays: HashMap<Key, ExponentialBackoff> = HashMap::new();
-    loop {
-        let held: HashSet<&Key> = busy.values().collect();
-        let is_free = |key: &Key| held.len() < CONCURRENCY && !held.contains(key);
-        tokio::select! {
-            next = { let mut waiting = queue.as_mut().hold_unless(is_free); async move { waiting.next().await } } => {
-                let Some(key) = next else { return };
-                let (context, on) = (context.clone(), key.clone());
-                let task = running.spawn(async move { timed(&context, &on).await });
-                busy.insert(task.id(), key);
-            }
-            Some(ended) = running.join_next_with_id(), if !busy.is_empty() => {
-                let (id, outcome) = match ended {
-                    Ok((id, outcome)) => (id, Some(outcome)),
-                    Err(broken) => (broken.id(), None),
-                };
-                let Some(key) = busy.remove(&id) else { continue };
-                if let Some(delay) = settle(&key, outcome, &mut delays) {
-                    trigger.after(key, delay);
-                }
-            }
-        }
     }
 }
 
@@ -162,59 +91,6 @@ async fn timed(context: &Context, key: &Key) -> Result<Option<Duration>, Error> 
         .metrics
         .reconciled(begun.elapsed(), outcome.as_ref().err().map(Error::label));
     outcome
-}
-
-/// When to look at a service again. `None` as an outcome is a panic.
-fn settle(
-    key: &Key,
-    outcome: Option<Result<Option<Duration>, Error>>,
-    delays: &mut HashMap<Key, ExponentialBackoff>,
-) -> Option<Duration> {
-    let (namespace, service) = key;
-    let error = match outcome {
-        Some(Ok(again)) => {
-            delays.remove(key);
-            return again;
-        }
-        Some(Err(error)) => Some(error),
-        None => None,
-    };
-    let is_first = !delays.contains_key(key);
-    let backoff = delays
-        .entry(key.clone())
-        .or_insert_with(backoff)
-        .next()
-        .unwrap_or(SELDOM);
-    let retry = error.as_ref().map_or(Retry::Backoff, Error::retry);
-    let delay = match retry {
-        Retry::Soon if is_first => SOON,
-        Retry::Soon | Retry::Backoff => backoff,
-        Retry::Seldom => backoff.max(SELDOM),
-    };
-    let again_in_s = delay.as_secs_f32();
-    match error {
-        // It is part of working together with others, and tried again at once.
-        Some(error) if retry == Retry::Soon && is_first => {
-            tracing::debug!(namespace, service, %error, again_in_s, "somebody was faster");
-        }
-        Some(error) => tracing::warn!(namespace, service, %error, again_in_s, "a pass ended with an error"),
-        None => tracing::error!(
-            namespace,
-            service,
-            again_in_s,
-            "a pass broke off; this is a defect of Accord"
-        ),
-    }
-    Some(delay)
-}
-
-fn backoff() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_secs(1))
-        .with_max_delay(Duration::from_mins(5))
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 async fn watch_objects(

@@ -16,6 +16,7 @@ mod material;
 mod metrics;
 mod observe;
 pub mod prober;
+mod queue;
 mod reconcile;
 pub mod run;
 pub mod settings;

@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checks::Checks;
 use crate::context::Context;
-use crate::controller::{self, Trigger};
+use crate::controller;
 use crate::events::Events;
 use crate::http::{self, Readiness};
 use crate::index::Index;
 use crate::leader::Election;
 use crate::metrics::Metrics;
 use crate::prober::Prober;
+use crate::queue::Trigger;
 use crate::settings::Settings;
 
 /// Runs until SIGTERM or SIGINT. Losing the lease is an error: the process ends, and starts anew as a standby.
