@@ -236,13 +236,12 @@ impl Error {
         }
     }
 
-    /// Whether and how soon to try again.
-    pub(crate) fn retry(&self) -> Retry {
+    /// What the API server answered, where it was asked.
+    fn refusal(&self) -> Option<&Refusal> {
         match self {
-            // The next plan sees the conflict and says so in status.
-            Self::Conflict { .. } => Retry::Soon,
-            Self::Malformed { .. } => Retry::Seldom,
-            Self::Material { .. } | Self::Slow { .. } => Retry::Backoff,
+            Self::Conflict { .. } | Self::Malformed { .. } | Self::Material { .. } | Self::Slow { .. } => {
+                None
+            }
             Self::Create { source, .. }
             | Self::ReadExisting { source, .. }
             | Self::Apply { source, .. }
@@ -252,36 +251,42 @@ impl Error {
             | Self::Gate { source, .. }
             | Self::Finalizer { source }
             | Self::Status { source }
-            | Self::ReadReferenced { source, .. } => source.retry(),
+            | Self::ReadReferenced { source, .. } => Some(source),
         }
+    }
+
+    /// Whether and how soon to try again.
+    pub(crate) fn retry(&self) -> Retry {
+        match (self, self.refusal()) {
+            (_, Some(refusal)) => refusal.retry(),
+            // The next plan sees the conflict and says so in status.
+            (Self::Conflict { .. }, _) => Retry::Soon,
+            (Self::Malformed { .. }, _) => Retry::Seldom,
+            (_, None) => Retry::Backoff,
+        }
+    }
+
+    /// True when it is the way of things and no news: somebody was faster, or the namespace is being deleted.
+    pub(crate) fn is_expected(&self) -> bool {
+        self.retry() == Retry::Soon || self.refusal().is_some_and(|r| r.namespace_is_ending)
     }
 
     /// What a person can do about it, for an event; `None` when nothing has to be done.
     pub(crate) fn advice(&self) -> Option<String> {
-        let source = match self {
-            Self::Conflict { .. } | Self::Material { .. } | Self::Slow { .. } => return None,
-            Self::Malformed { .. } => return Some(format!("{self}. Please report it.")),
-            Self::Create { source, .. }
-            | Self::ReadExisting { source, .. }
-            | Self::Apply { source, .. }
-            | Self::Replace { source, .. }
-            | Self::Delete { source, .. }
-            | Self::ReadAuthority { source, .. }
-            | Self::Gate { source, .. }
-            | Self::Finalizer { source }
-            | Self::Status { source }
-            | Self::ReadReferenced { source, .. } => source,
-        };
-        match source.code {
-            _ if source.namespace_is_ending => None,
-            401 | 403 => Some(format!(
-                "{self}. Accord's service account lacks the right, or a policy, quota or webhook refuses it: see the chart's RBAC and `kubectl auth can-i`."
-            )),
-            400 | 422 => Some(format!(
-                "{self}. The API server refuses the object: check the fields of the AuthService that reach it (server.podTemplate, resources, storage)."
-            )),
-            _ => None,
+        if matches!(self, Self::Malformed { .. }) {
+            return Some(format!("{self}. Please report it."));
         }
+        let refusal = self.refusal().filter(|r| !r.namespace_is_ending)?;
+        let way_out = match refusal.code {
+            401 | 403 => {
+                "Accord's service account lacks the right, or a policy, quota or webhook refuses it: see the chart's RBAC and `kubectl auth can-i`."
+            }
+            400 | 422 => {
+                "The API server refuses the object: check the fields of the AuthService that reach it (server.podTemplate, resources, storage)."
+            }
+            _ => return None,
+        };
+        Some(format!("{self}. {way_out}"))
     }
 }
 

@@ -126,9 +126,8 @@ fn settle(
     };
     let again_in_s = delay.as_secs_f32();
     match error {
-        // It is part of working together with others, and tried again at once.
-        Some(error) if retry == Retry::Soon && is_first => {
-            tracing::debug!(namespace, service, %error, again_in_s, "somebody was faster");
+        Some(error) if error.is_expected() && (is_first || retry == Retry::Seldom) => {
+            tracing::debug!(namespace, service, %error, again_in_s, "a pass ended early");
         }
         Some(error) => tracing::warn!(namespace, service, %error, again_in_s, "a pass ended with an error"),
         None => tracing::error!(
