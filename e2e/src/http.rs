@@ -126,8 +126,11 @@ impl PodHttp {
             .args(["port-forward", "-n", namespace, &target, &format!(":{port}")])
             .spawn_piped()?;
         let output = child.stdout.take().context("port-forward has no output")?;
+        let mut lines = BufReader::new(output);
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
+        lines.read_line(&mut line)?;
+        // It says a line for each connection, and ends when nobody reads them.
+        std::thread::spawn(move || drop(std::io::copy(&mut lines, &mut std::io::sink())));
         // "Forwarding from 127.0.0.1:40321 -> 8000"
         let Some(address) = line
             .strip_prefix("Forwarding from ")

@@ -4,6 +4,7 @@ mod chart;
 mod crd_rules;
 mod django_orders;
 mod node;
+mod port_forward;
 
 use anyhow::{Context as _, Result};
 
@@ -25,6 +26,11 @@ pub const ALL: &[Scenario] = &[
         name: "node",
         shows: "a pod with a volume answers another by its Service's name, and sees the other's own address",
         run: node::run,
+    },
+    Scenario {
+        name: "port-forward",
+        shows: "a pod is asked through the API server, with the declared host, where its address can't be reached",
+        run: port_forward::run,
     },
     Scenario {
         name: "crd-rules",
