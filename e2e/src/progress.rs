@@ -2,11 +2,14 @@
 //! line while one step lasts. Writes to standard error only, so that standard output stays for results.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 static START: OnceLock<Instant> = OnceLock::new();
+/// When the last line was printed, in milliseconds since the start.
+static LAST: AtomicU64 = AtomicU64::new(0);
 /// The live line that is on the terminal now, so that other lines can go above it.
 static LIVE: Mutex<String> = Mutex::new(String::new());
 
@@ -22,6 +25,10 @@ pub fn elapsed() -> Duration {
 
 /// Prints one line with the time since the start.
 pub fn say(text: &str) {
+    LAST.store(
+        u64::try_from(elapsed().as_millis()).unwrap_or(u64::MAX),
+        Ordering::Relaxed,
+    );
     let mut current = live();
     let mut err = std::io::stderr().lock();
     if !current.is_empty() {
@@ -46,9 +53,13 @@ pub fn detail(text: &str) {
     }
 }
 
-/// Shows a line that the next one replaces. Without a terminal it is left out.
+/// Shows a line that the next one replaces. Without a terminal one each half minute is printed, so that a log shows
+/// what is waited for.
 pub fn live_line(words: &str) {
     if !std::io::stderr().is_terminal() {
+        if is_due() {
+            say(words);
+        }
         return;
     }
     let mut current = live();
@@ -59,6 +70,12 @@ pub fn live_line(words: &str) {
     let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
     let _ = std::io::stderr().flush();
     *current = text;
+}
+
+/// True once each half minute since the last line.
+fn is_due() -> bool {
+    let last = Duration::from_millis(LAST.load(Ordering::Relaxed));
+    elapsed().saturating_sub(last) > Duration::from_secs(30)
 }
 
 /// Runs `work`, which may take long: says what it is, how long it is expected to take, and how long it took.

@@ -85,7 +85,10 @@ fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            progress::say(&format!("failed: {error:#}"));
+            let words = format!("failed: {error:#}");
+            let (first, rest) = words.split_once('\n').unwrap_or((&words, ""));
+            progress::say(first);
+            progress::detail(rest);
             ExitCode::FAILURE
         }
     }
