@@ -125,7 +125,9 @@ pub fn canary(context: &Context, bench: &Bench, draft: &mut Draft) -> Gate {
         .objects
         .get(Kind::Secret, &secret)
         .and_then(|s| s.secret_text("username"));
-    let revision = digest::short(&inputs(&[&username.unwrap_or_default()], &command, &[]));
+    // The image counts: one with users of its own has made the account there, and a good one after it would miss it.
+    let username = username.unwrap_or_default();
+    let revision = digest::short(&inputs(&[&spec.image, &username], &command, &[]));
     let name = context.names.canary_job(&revision);
     let env = ["username", "password", "email"]
         .map(|key| {
