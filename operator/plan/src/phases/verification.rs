@@ -61,13 +61,26 @@ fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
         .collect()
 }
 
-/// A digest of the container IDs of a pod.
+/// A digest of the container IDs of a pod. One that has ended counts no more: its gate is closed before the next one runs,
+/// so that kubelet has seen it closed when it first works on that one (ADR 3).
 fn containers(pod: &Object) -> String {
+    let over = |c: &serde_json::Value| {
+        ["terminated", "waiting"]
+            .iter()
+            .any(|state| c["state"][*state].is_object())
+    };
     let mut ids: Vec<String> = pod.value["status"]["containerStatuses"]
         .as_array()
         .into_iter()
         .flatten()
-        .map(|c| format!("{}={}", c["name"], c["containerID"]))
+        .map(|c| {
+            let id = if over(c) {
+                ""
+            } else {
+                c["containerID"].as_str().unwrap_or_default()
+            };
+            format!("{}={:?}", c["name"], id)
+        })
         .collect();
     ids.sort();
     digest::short(ids.join(" ").as_bytes())
@@ -142,7 +155,7 @@ pub fn gates(context: &Context) -> Vec<GatePatch> {
             Some((
                 false,
                 PodReason::Pending,
-                "The container is another one than the one that was proved.".into(),
+                "The container that was proved runs no more.".into(),
             ))
         } else if s.bound && verdict == Some(Verdict::Diverges) && serving > 1 {
             serving -= 1;
