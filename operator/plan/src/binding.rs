@@ -130,9 +130,12 @@ fn authority(sources: &Sources) -> Option<&str> {
     database.or(cache)
 }
 
+/// A value from the database, the role that logs in, and host and port.
+type FromDatabase<'a> = dyn Fn(&DatabaseEndpoint, &Login, (&str, u16)) -> String + 'a;
+
 fn value(spec: &AuthServiceSpec, sources: &Sources, audience: Audience, binding: &Binding) -> String {
     use BindingSource as S;
-    let database = |f: &dyn Fn(&DatabaseEndpoint, &Login, (&str, u16)) -> String| {
+    let database = |f: &FromDatabase| {
         sources
             .database
             .as_ref()

@@ -1,5 +1,7 @@
 //! Digests and the names made from them.
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::{digest, hmac};
 
 /// How many hexadecimal digits of a digest stand in a name: 40 bits.
@@ -25,5 +27,10 @@ pub fn short_hmac(key: &[u8], bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

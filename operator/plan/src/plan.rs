@@ -69,7 +69,9 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     // A blip doesn't take back what was begun: only a withdrawal does.
     let under_way = withdrawn.is_none() && workload::is_rolled(&context, &declared);
     if unchanged || under_way {
-        prepared.iter_mut().for_each(|(_, gate)| remember(gate));
+        for (_, gate) in &mut prepared {
+            remember(gate);
+        }
     }
     let promotable = prepared.iter().all(|(_, gate)| gate.is_open()) && withdrawn.is_none();
     gates.extend(prepared);

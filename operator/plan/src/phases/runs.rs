@@ -349,8 +349,7 @@ fn pods<'a>(context: &Context<'a>, job: &'a str) -> impl Iterator<Item = &'a Obj
 /// What a running Job waits for.
 fn waiting_for(context: &Context, job: &str) -> String {
     let why = pods(context, job)
-        .filter_map(|p| crate::phases::workload::not_starting(p))
-        .next()
+        .find_map(crate::phases::workload::not_starting)
         .map(|why| format!(": {why}"));
     format!("Job {job} is at work{}", why.unwrap_or_default())
 }
