@@ -18,3 +18,4 @@ pub mod progress;
 pub mod scenarios;
 pub mod testing;
 pub mod wait;
+pub mod watch;

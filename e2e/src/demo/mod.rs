@@ -2,16 +2,16 @@
 //! What a person sees is one line a step and a table at the end; the same steps are a scenario of the tests.
 
 mod install;
-mod orders;
-mod service;
+pub(crate) mod orders;
+pub(crate) mod service;
 mod table;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use self::install::install;
 pub use self::install::take_as_installed;
+pub(crate) use self::install::{NAMESPACE as SYSTEM, install};
 use self::orders::{Orders, Session};
 pub(crate) use self::service::Service;
 use self::table::Table;

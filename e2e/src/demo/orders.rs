@@ -11,8 +11,8 @@ use super::service::Service;
 use crate::cluster::Cluster;
 use crate::http::{Answer, PodHttp, Request};
 
-const HOST: &str = "orders.example.com";
-const PORT: u16 = 8000;
+pub(crate) const HOST: &str = "orders.example.com";
+pub(crate) const PORT: u16 = 8000;
 const USER: &str = "staff1";
 const SECRET: &str = "orders-demo-users";
 
@@ -42,6 +42,20 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn is_perfect(&self) -> bool {
         self.asked > 0 && self.right == self.asked
+    }
+
+    /// An error unless something was asked and every answer was as it should be.
+    pub(crate) fn ensure_perfect(&self) -> Result<()> {
+        if self.is_perfect() {
+            return Ok(());
+        }
+        bail!(
+            "{} of {} answers of {} replicas were as they should be:\n{}",
+            self.right,
+            self.asked,
+            self.replicas,
+            self.wrong.join("\n")
+        )
     }
 
     /// Counts an answer.
@@ -103,6 +117,25 @@ impl<'a> Orders<'a> {
             Some(session) => Ok(session),
             None => bail!("{USER} can't log in: {}", tally.wrong.join("; ")),
         }
+    }
+
+    /// The status of a login there.
+    pub(crate) fn login_status(&self, at: &PodHttp) -> Result<u16> {
+        try_login(at, &self.password).map(|answer| answer.status)
+    }
+
+    /// Shows a session to every replica, by its own address.
+    pub(crate) fn show_to_every_replica(&self, session: &Session) -> Result<Tally> {
+        let ways = self.service.ways(PORT)?;
+        let mut tally = Tally {
+            replicas: ways.len(),
+            ..Tally::default()
+        };
+        for at in &ways {
+            let what = format!("the session from the beginning at {}", at.pod());
+            tally.expect(&what, me_by_cookie(at, session), is_user);
+        }
+        Ok(tally)
     }
 
     /// Asks every replica by its own address: a login at each, its session and tokens used on every other, the kept
