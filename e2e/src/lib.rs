@@ -4,6 +4,7 @@
 //! Everything here runs other programs (kubectl, helm, buildah) rather than linking a client: `cargo xtask` compiles
 //! in seconds, and what it does can be repeated by hand.
 
+mod audit;
 pub mod cluster;
 pub mod demo;
 pub mod digest;
@@ -18,4 +19,4 @@ pub mod progress;
 pub mod scenarios;
 pub mod testing;
 pub mod wait;
-pub mod watch;
+mod watch;

@@ -12,25 +12,23 @@ use crate::cluster::Cluster;
 
 /// One state of one object.
 #[derive(Debug, Clone)]
-pub struct Change {
+pub(crate) struct Change {
     /// When it was told.
-    pub at: Instant,
-    /// `ADDED`, `MODIFIED` or `DELETED`.
-    pub kind: String,
+    pub(crate) at: Instant,
     /// The object.
-    pub object: Value,
+    pub(crate) object: Value,
 }
 
 /// A watch of one kind in one namespace, which ends with the value.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     child: Child,
     seen: Arc<Mutex<Vec<Change>>>,
 }
 
 impl Watch {
     /// Begins to watch what a label selector picks; all with an empty one. What is there already comes as `ADDED`.
-    pub fn start(cluster: &Cluster, kind: &str, namespace: &str, selector: &str) -> Result<Self> {
+    pub(crate) fn start(cluster: &Cluster, kind: &str, namespace: &str, selector: &str) -> Result<Self> {
         let mut child = cluster
             .kubectl_cmd()
             .args([
@@ -55,7 +53,6 @@ impl Watch {
                 let Ok(mut event) = event else { return };
                 let change = Change {
                     at: Instant::now(),
-                    kind: event["type"].as_str().unwrap_or_default().to_owned(),
                     object: event["object"].take(),
                 };
                 list.lock().unwrap_or_else(PoisonError::into_inner).push(change);
@@ -65,7 +62,7 @@ impl Watch {
     }
 
     /// What was told until now, in its order.
-    pub fn seen(&self) -> Vec<Change> {
+    pub(crate) fn seen(&self) -> Vec<Change> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

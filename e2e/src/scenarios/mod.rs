@@ -3,8 +3,11 @@
 mod chart;
 mod crd_rules;
 mod django_orders;
+mod kit;
+mod local_database;
 mod node;
 mod port_forward;
+mod restart;
 
 use anyhow::{Context as _, Result};
 
@@ -51,6 +54,16 @@ pub const ALL: &[Scenario] = &[
         name: "django-orders",
         shows: "every replica honours what the others issue, from one to five and back, and through restarts",
         run: django_orders::run,
+    },
+    Scenario {
+        name: "restart",
+        shows: "a restarted container takes no traffic on the proof of the one before it",
+        run: restart::run,
+    },
+    Scenario {
+        name: "local-database",
+        shows: "replicas with a database each never take traffic, are named, and are withdrawn as an update",
+        run: local_database::run,
     },
 ];
 
