@@ -14,7 +14,8 @@ use crate::http::{Answer, PodHttp, Request};
 pub(crate) const HOST: &str = "orders.example.com";
 pub(crate) const PORT: u16 = 8000;
 const USER: &str = "staff1";
-const SECRET: &str = "orders-demo-users";
+/// The Secret of the demo users' password.
+pub(crate) const USERS: &str = "orders-demo-users";
 
 /// The example's users.
 pub(crate) struct Orders<'a> {
@@ -86,21 +87,21 @@ impl Tally {
 
 /// Gives the demo's users a password of their own, once for each namespace.
 pub(crate) fn demo_users(cluster: &Cluster, namespace: &str) -> Result<()> {
-    if cluster.find("secret", namespace, SECRET)?.is_some() {
+    if cluster.find("secret", namespace, USERS)?.is_some() {
         return Ok(());
     }
     let mut random = [0_u8; 24];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
     let password = STANDARD.encode(random);
     let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "stringData": {"password": password}
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": USERS}, "stringData": {"password": password}
     });
     cluster.apply_in(namespace, &secret.to_string()).map(drop)
 }
 
 impl<'a> Orders<'a> {
     pub(crate) fn new(cluster: &Cluster, namespace: &str, service: &'a Service<'a>) -> Result<Self> {
-        let secret = cluster.get("secret", namespace, SECRET)?;
+        let secret = cluster.get("secret", namespace, USERS)?;
         let encoded = secret["data"]["password"]
             .as_str()
             .context("the demo users' Secret has no password")?;
@@ -122,20 +123,6 @@ impl<'a> Orders<'a> {
     /// The status of a login there.
     pub(crate) fn login_status(&self, at: &PodHttp) -> Result<u16> {
         try_login(at, &self.password).map(|answer| answer.status)
-    }
-
-    /// Shows a session to every replica, by its own address.
-    pub(crate) fn show_to_every_replica(&self, session: &Session) -> Result<Tally> {
-        let ways = self.service.ways(PORT)?;
-        let mut tally = Tally {
-            replicas: ways.len(),
-            ..Tally::default()
-        };
-        for at in &ways {
-            let what = format!("the session from the beginning at {}", at.pod());
-            tally.expect(&what, me_by_cookie(at, session), is_user);
-        }
-        Ok(tally)
     }
 
     /// Asks every replica by its own address: a login at each, its session and tokens used on every other, the kept

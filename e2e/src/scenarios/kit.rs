@@ -61,7 +61,7 @@ pub(super) fn with(
     Ok(())
 }
 
-impl<'a> Kit<'a> {
+impl Kit<'_> {
     /// The example's declaration with another image and number of replicas, and the Secret that it names.
     pub(super) fn orders_yaml(&self, image: &Image, replicas: u32) -> Result<String> {
         let reference = self.load(image)?;
@@ -247,6 +247,11 @@ pub(super) fn logins_go_on(kit: &Kit<'_>, body: impl FnOnce() -> Result<()>) -> 
         wrong.iter().take(5).collect::<Vec<_>>()
     );
     Ok(answers.len())
+}
+
+/// Says why a scenario shows nothing here.
+pub(super) fn left_out(why: &str) {
+    progress::say(&format!("   left out: {why}"));
 }
 
 /// Replaces what has to be there, once.

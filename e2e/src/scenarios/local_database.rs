@@ -62,7 +62,10 @@ fn as_an_update(kit: &Kit<'_>, broken: &str) -> Result<(std::time::Duration, usi
                     .is_some_and(|m| m.contains("LocalDatabase")),
             "the candidate was withdrawn without its reason: {candidate}"
         );
-        revision = candidate["revision"].as_str().unwrap_or_default().to_owned();
+        candidate["revision"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut revision);
         kit.scale(3)?;
         kit.until("three released replicas to agree", CHANGE, |object| {
             let status = &object["status"];

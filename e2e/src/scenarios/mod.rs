@@ -1,13 +1,21 @@
 //! What is shown on a real cluster, one scenario a file. Each makes its own namespace and leaves nothing.
 
 mod chart;
+mod conflict;
 mod crd_rules;
+mod custom;
 mod django_orders;
+mod drift;
+mod idle;
 mod kit;
+mod leader;
 mod local_database;
+mod migration_failed;
 mod node;
 mod port_forward;
+mod paused;
 mod restart;
+mod retain;
 
 use anyhow::{Context as _, Result};
 
@@ -64,6 +72,46 @@ pub const ALL: &[Scenario] = &[
         name: "local-database",
         shows: "replicas with a database each never take traffic, are named, and are withdrawn as an update",
         run: local_database::run,
+    },
+    Scenario {
+        name: "migration-failed",
+        shows: "a failed migration serves nothing, says why without secrets, and what was released serves on",
+        run: migration_failed::run,
+    },
+    Scenario {
+        name: "custom",
+        shows: "an application without a preset agrees by what is written out in its declaration",
+        run: custom::run,
+    },
+    Scenario {
+        name: "idle",
+        shows: "a service at rest is not written to, while sweeps go on",
+        run: idle::run,
+    },
+    Scenario {
+        name: "drift",
+        shows: "what somebody changes by hand is put right, once",
+        run: drift::run,
+    },
+    Scenario {
+        name: "conflict",
+        shows: "an object of somebody else is left alone and named",
+        run: conflict::run,
+    },
+    Scenario {
+        name: "paused",
+        shows: "the annotation accord.dev/paused stops every write",
+        run: paused::run,
+    },
+    Scenario {
+        name: "leader",
+        shows: "another operator pod takes over, and no server is touched",
+        run: leader::run,
+    },
+    Scenario {
+        name: "retain",
+        shows: "a service that is declared again finds its keys, volumes and users; with Delete nothing is left",
+        run: retain::run,
     },
 ];
 
