@@ -26,7 +26,7 @@ pub struct Request {
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,
-    body: Option<Value>,
+    body: Option<(&'static str, Vec<u8>)>,
 }
 
 /// What a pod answered.
@@ -51,11 +51,33 @@ impl Request {
     }
 
     /// A POST of JSON to a path.
-    pub fn post(path: &str, body: Value) -> Self {
+    pub fn post(path: &str, body: &Value) -> Self {
         Self {
             method: "POST",
             path: path.to_owned(),
-            body: Some(body),
+            body: Some(("application/json", body.to_string().into_bytes())),
+            ..Self::default()
+        }
+    }
+
+    /// A POST of a form to a path, as a browser sends one.
+    pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
+        let encoded = |text: &str| -> String {
+            text.bytes()
+                .map(|b| match b {
+                    b if b.is_ascii_alphanumeric() || b"-._*".contains(&b) => char::from(b).to_string(),
+                    b => format!("%{b:02X}"),
+                })
+                .collect()
+        };
+        let pairs: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+            .collect();
+        Self {
+            method: "POST",
+            path: path.to_owned(),
+            body: Some(("application/x-www-form-urlencoded", pairs.join("&").into_bytes())),
             ..Self::default()
         }
     }
@@ -180,9 +202,9 @@ impl PodHttp {
             builder = builder.header(name, value);
         }
         let body = match &request.body {
-            Some(json) => {
-                builder = builder.header("Content-Type", "application/json");
-                serde_json::to_vec(json)?
+            Some((kind, bytes)) => {
+                builder = builder.header("Content-Type", *kind);
+                bytes.clone()
             }
             None => Vec::new(),
         };
@@ -256,10 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn a_form_is_sent_as_a_browser_encodes_it() {
+        let request = Request::form("/login/", &[("user name", "a&b=c"), ("x", "1")]);
+        let (kind, body) = request.body.unwrap();
+        assert_eq!(kind, "application/x-www-form-urlencoded");
+        assert_eq!(body, b"user%20name=a%26b%3Dc&x=1");
+    }
+
+    #[test]
     fn a_refusal_is_an_answer_and_json_is_read() {
         let (asked, answer) = once(
             "HTTP/1.1 401 Unauthorized\r\nContent-Length: 15\r\n\r\n{\"detail\":\"no\"}",
-            &Request::post("/login/", serde_json::json!({"username": "u"})).host("h"),
+            &Request::post("/login/", &serde_json::json!({"username": "u"})).host("h"),
         );
         assert_eq!((answer.status, answer.field("detail")), (401, Some("no")));
         assert!(asked.to_lowercase().contains("origin: https://h"), "{asked}");

@@ -224,7 +224,7 @@ impl<'a> Orders<'a> {
 
 fn try_login(at: &PodHttp, password: &str) -> Result<Answer> {
     let body = json!({"username": USER, "password": password});
-    at.send(&Request::post("/api/auth/login/", body).host(HOST))
+    at.send(&Request::post("/api/auth/login/", &body).host(HOST))
 }
 
 fn me_by_cookie(at: &PodHttp, session: &Session) -> Result<Answer> {
@@ -240,12 +240,12 @@ fn me_by_token(at: &PodHttp, session: &Session) -> Result<Answer> {
 }
 
 fn refresh(at: &PodHttp, session: &Session) -> Result<Answer> {
-    at.send(&Request::post("/api/auth/refresh/", json!({"refresh": session.refresh})).host(HOST))
+    at.send(&Request::post("/api/auth/refresh/", &json!({"refresh": session.refresh})).host(HOST))
 }
 
 fn logout(at: &PodHttp, session: &Session) -> Result<Answer> {
     let body = json!({"refresh": session.refresh});
-    let request = Request::post("/api/auth/logout/", body).host(HOST);
+    let request = Request::post("/api/auth/logout/", &body).host(HOST);
     at.send(
         &request
             .bearer(&session.access)

@@ -13,7 +13,7 @@ use crate::exec::{Cmd, find};
 use crate::{paths, progress};
 
 /// Wheels for the base's Python and C library, whatever the machine's own are.
-fn wheels() -> Vec<String> {
+pub(super) fn wheels() -> Vec<String> {
     let arch = std::env::consts::ARCH;
     [
         "--only-binary=:all:",
@@ -77,7 +77,7 @@ pub(super) fn build(builder: Builder, example: &Example) -> Result<Built> {
 }
 
 /// The installed packages of a requirements file, fetched once.
-fn packages(requirements: &Path) -> Result<PathBuf> {
+pub(super) fn packages(requirements: &Path) -> Result<PathBuf> {
     let key = Key::default()
         .text("wheels", &wheels().join(" "))
         .file("requirements", requirements)?
@@ -105,7 +105,7 @@ fn packages(requirements: &Path) -> Result<PathBuf> {
 }
 
 /// Copies a directory's content into another, without what tests leave behind.
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     paths::ensure(to)?;
     for entry in std::fs::read_dir(from).with_context(|| format!("can't list {}", from.display()))? {
         let entry = entry?;

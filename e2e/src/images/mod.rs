@@ -5,6 +5,7 @@
 mod base;
 mod example;
 mod operator;
+mod page;
 pub(crate) mod store;
 
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub enum Image {
     Operator,
     /// An application of `examples/`.
     Example(Example),
+    /// The project that the documentation's page on Django makes, as `localhost/mysite:docs`.
+    Page,
 }
 
 /// An application of `examples/`, in one of its variants.
@@ -78,6 +81,7 @@ impl Image {
             Self::Python => "localhost/python:3.11".to_owned(),
             Self::Operator => "localhost/accord-operator:dev".to_owned(),
             Self::Example(example) => format!("localhost/{}:{}", example.name, example.tag),
+            Self::Page => "localhost/mysite:docs".to_owned(),
         }
     }
 
@@ -89,6 +93,7 @@ impl Image {
             Self::Python => base::PYTHON.build(builder),
             Self::Operator => operator::build(builder),
             Self::Example(example) => example::build(builder, example),
+            Self::Page => page::build(builder),
         }
     }
 }
