@@ -1,5 +1,8 @@
 //! The fault that Accord exists for: a variant of the application whose replicas each write a SQLite file of their own.
 //! Its health is green. First as what is declared first, then as an update of a release that works.
+//!
+//! Seed and canary migrate the file that they find, as the servers of this variant do at their start: otherwise they
+//! fail on an empty one, and no server is ever started. So every Job is green, and the accounts are in nobody's database.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -16,7 +19,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
     kit::with(cluster, "scenario-local-database", "orders", |kit| {
         let broken = Image::variant("django-orders", "sqlite", &[("ORDERS_DATABASE", "sqlite")]);
         let good = kit.load(&Image::example("django-orders"))?;
-        let broken_yaml = kit.orders_yaml(&broken, 2)?;
+        let broken_yaml = green_jobs(&kit.orders_yaml(&broken, 2)?)?;
         let (pods, traffic) = (kit.watch_pods()?, kit.watch_traffic()?);
 
         let begun = Instant::now();
@@ -42,6 +45,31 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
         ))
     })
 }
+
+/// The declaration with a seed and a canary that succeed on any database.
+fn green_jobs(yaml: &str) -> Result<String> {
+    let seed = kit::replaced(
+        yaml,
+        "[python, manage.py, create_demo_users]",
+        "[sh, -c, python manage.py migrate --noinput && python manage.py create_demo_users]",
+    )?;
+    let canary = Value::from(format!(
+        "python manage.py migrate --noinput && python manage.py shell -c '{CANARY}'"
+    ));
+    Ok(format!(
+        "{seed}  verification: {{canary: {{command: [sh, -c, {canary}]}}}}\n"
+    ))
+}
+
+const CANARY: &str = r#"
+import os
+from django.contrib.auth import get_user_model
+User = get_user_model()
+user, _ = User.objects.get_or_create(username=os.environ["ACCORD_CANARY_USERNAME"])
+user.email = os.environ["ACCORD_CANARY_EMAIL"]
+user.set_password(os.environ["ACCORD_CANARY_PASSWORD"])
+user.save()
+"#;
 
 /// The broken image over a release that works. Returns how long it took to withdraw it, and how many logins worked.
 fn as_an_update(kit: &Kit<'_>, broken: &str) -> Result<(std::time::Duration, usize)> {
