@@ -11,6 +11,8 @@ use crate::exec::{Cmd, find};
 use crate::{paths, progress};
 
 const FROM: &str = "FROM docker.io/library/python:3.11-slim";
+/// Debian's Python is 3.11.2; redis wants this before 3.11.3, and the page's own base is later.
+const OLDER_PYTHON: &str = "async-timeout==5.0.1\n";
 const INSTALL: &str = "RUN pip install --no-cache-dir -r requirements.txt";
 
 /// Makes the project and builds its image, unless it was made from the same page before.
@@ -20,6 +22,7 @@ pub(super) fn build(builder: Builder) -> Result<Built> {
     let reference = Image::Page.reference();
     let mut key = Key::default()
         .text("wheels", &wheels().join(" "))
+        .text("older", OLDER_PYTHON)
         .file("page", &page)?
         .file("maker", &maker)?;
     let base = if builder.is_offline() {
@@ -49,7 +52,10 @@ pub(super) fn build(builder: Builder) -> Result<Built> {
         let recipe = paths::read(&work.path().join("Containerfile"))?;
         let recipe = match &base {
             Some(base) => {
-                let site = packages(&work.path().join("requirements.txt"))?;
+                let listed = paths::read(&work.path().join("requirements.txt"))?;
+                let here = work.path().join("requirements-here.txt");
+                paths::write(&here, format!("{listed}{OLDER_PYTHON}"))?;
+                let site = packages(&here)?;
                 copy_tree(&site, &work.path().join("vendor/site"))?;
                 without_registries(&recipe, base)?
             }

@@ -13,8 +13,8 @@ mod leader;
 mod local_database;
 mod migration_failed;
 mod node;
-mod port_forward;
 mod paused;
+mod port_forward;
 mod restart;
 mod retain;
 
