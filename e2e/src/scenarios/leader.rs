@@ -17,11 +17,11 @@ const LEASE: &str = "accord";
 pub(super) fn run(cluster: &Cluster) -> Result<()> {
     kit::with(cluster, "scenario-leader", "orders", |kit| {
         kit.bring_up(2)?;
-        let (pods, traffic) = (containers(kit)?, kit.watch_traffic()?);
+        let (pods, traffic, watched) = (containers(kit)?, kit.watch_traffic()?, Instant::now());
         let mut times = Vec::new();
         for (how, arguments) in [
             ("ended in order", &[][..]),
-            ("killed", &["--grace-period=0", "--force"][..]),
+            ("deleted at once", &["--grace-period=0", "--force"][..]),
         ] {
             operators_ready(cluster)?;
             let leader = holder(cluster)?.context("somebody leads")?;
@@ -50,13 +50,15 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
                 "a server pod was restarted or replaced: {pod:?}, now {now:?}"
             );
         }
-        let lost = traffic.seen().iter().find_map(|change| {
+        for change in traffic.seen() {
             let ready = ready_in(&change.object);
-            pods.iter()
-                .find(|(name, _)| !ready.contains(&name.as_str()))
-                .cloned()
-        });
-        ensure!(lost.is_none(), "a server pod left traffic meanwhile: {lost:?}");
+            if let Some((name, _)) = pods.iter().find(|(name, _)| !ready.contains(&name.as_str())) {
+                anyhow::bail!(
+                    "{name} left traffic {} after the beginning",
+                    seconds(change.at - watched)
+                );
+            }
+        }
         operators_ready(cluster)?;
         Ok(format!(
             "another leads after: {}; no server touched; a scale-up admitted in {}",

@@ -5,17 +5,14 @@ mod conflict;
 mod crd_rules;
 mod custom;
 mod django_orders;
-mod django_page;
 mod drift;
 mod idle;
 mod kit;
 mod leader;
-mod local_database;
 mod migration_failed;
 mod node;
 mod paused;
 mod port_forward;
-mod restart;
 mod retain;
 
 use anyhow::{Context as _, Result};
@@ -65,24 +62,9 @@ pub const ALL: &[Scenario] = &[
         run: django_orders::run,
     },
     Scenario {
-        name: "restart",
-        shows: "a restarted container takes no traffic on the proof of the one before it",
-        run: restart::run,
-    },
-    Scenario {
-        name: "local-database",
-        shows: "replicas with a database each never take traffic, are named, and are withdrawn as an update",
-        run: local_database::run,
-    },
-    Scenario {
         name: "migration-failed",
         shows: "a failed migration serves nothing, says why without secrets, and what was released serves on",
         run: migration_failed::run,
-    },
-    Scenario {
-        name: "django-page",
-        shows: "the project that the documentation's page on Django makes runs as three replicas that agree",
-        run: django_page::run,
     },
     Scenario {
         name: "custom",
