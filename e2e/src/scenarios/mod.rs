@@ -5,6 +5,7 @@ mod conflict;
 mod crd_rules;
 mod custom;
 mod django_orders;
+mod django_page;
 mod drift;
 mod idle;
 mod kit;
@@ -65,6 +66,11 @@ pub const ALL: &[Scenario] = &[
         name: "migration-failed",
         shows: "a failed migration serves nothing, says why without secrets, and what was released serves on",
         run: migration_failed::run,
+    },
+    Scenario {
+        name: "django-page",
+        shows: "the project that the documentation's page on Django makes runs as three replicas that agree",
+        run: django_page::run,
     },
     Scenario {
         name: "custom",
