@@ -291,11 +291,17 @@ impl Pursuit<'_> {
                     .map(|c| format!(" with exit code {c}"))
                     .unwrap_or_default();
                 let last = row.output_tail.trim().lines().last().unwrap_or_default();
+                let released = crate::revision::released(context).is_some();
                 Gate::closed(
                     failed,
                     format!(
-                        "The {kind} {} ended{code}: {last} — released replicas serve on. Mend the image or the command, or set the annotation {ANNOTATION_RETRY} to a new value.",
-                        self.entry
+                        "The {kind} {} ended{code}: {last}{} Mend the image or the command, or set the annotation {ANNOTATION_RETRY} to a new value.",
+                        self.entry,
+                        if released {
+                            " — released replicas serve on."
+                        } else {
+                            "."
+                        }
                     ),
                 )
             }
