@@ -1,0 +1,7 @@
+//! The core against a fake cluster: golden files, convergence after a crash at every write, histories at random, validation.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod convergence;
+mod golden;
+mod support;
+mod validation;

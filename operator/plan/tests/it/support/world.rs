@@ -1,0 +1,688 @@
+//! One service in a fake cluster with its operator: observe, plan, carry out, tell; crashes and a lagging cache on request.
+//! What must hold at every write is asserted here, so every scenario checks it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use accord_crds::meta::{FINALIZER, GATE_AGREES, LABEL_ROLE, LABEL_SERVICE, MANAGER};
+use accord_crds::{AuthService, AuthServiceSpec, PodReason, Verdict};
+use accord_plan::agreement::Proof;
+use accord_plan::observed::{Answer, CacheFacts, DatabaseFacts, Objects, Settings};
+use accord_plan::outcome::{Action, GatePatch, Generate, Material};
+use accord_plan::probe::ProbeRequest;
+use accord_plan::{Kind, Object, ObjectKey, Observed, Plan, plan};
+use base64::Engine as _;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
+
+use super::api::{Api, Refusal, array};
+use super::controllers;
+use super::fate::Fate;
+use super::stores::Stores;
+
+/// The service's name and namespace.
+pub(crate) const SERVICE: &str = "orders";
+pub(crate) const NAMESPACE: &str = "shop";
+/// Passes after which something that hasn't settled never will.
+const BOUND: usize = 400;
+
+/// What the operator knows besides the cluster; a crash takes it.
+#[derive(Clone, Default)]
+struct Memory {
+    foreign: BTreeSet<ObjectKey>,
+    database: Option<Answer<DatabaseFacts>>,
+    cache: Option<Answer<CacheFacts>>,
+    proofs: BTreeMap<String, Proof>,
+    retry: String,
+}
+
+/// What the operator looked at.
+#[derive(Clone)]
+struct View {
+    service: AuthService,
+    objects: Objects,
+}
+
+/// When the operator dies.
+#[derive(Clone, Copy)]
+pub(crate) struct Crash {
+    /// Before this write, counted from 0.
+    pub(crate) before: usize,
+    /// True when the cluster goes on for long while it is away.
+    pub(crate) long: bool,
+}
+
+/// The fake cluster, its users and its operator.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) api: Api,
+    pub(crate) stores: Stores,
+    pub(crate) fate: Fate,
+    pub(crate) service: Option<AuthService>,
+    pub(crate) crash: Option<Crash>,
+    /// The cache shows each write one pass late.
+    pub(crate) lagging: bool,
+    /// Writes so far: actions, and the status.
+    pub(crate) writes: usize,
+    /// The last plan.
+    pub(crate) plan: Plan,
+    memory: Memory,
+    view: Option<View>,
+    wrote: bool,
+    now: Timestamp,
+    trace: Vec<String>,
+    /// The containers that were proved when a gate was opened, by pod UID.
+    opened: BTreeMap<String, Value>,
+}
+
+impl World {
+    /// An empty cluster.
+    pub(crate) fn new() -> Self {
+        Self {
+            api: Api::default(),
+            stores: Stores::default(),
+            fate: Fate::default(),
+            service: None,
+            crash: None,
+            lagging: false,
+            writes: 0,
+            plan: Plan::default(),
+            memory: Memory::default(),
+            view: None,
+            wrote: false,
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            trace: Vec::new(),
+            opened: BTreeMap::new(),
+        }
+    }
+
+    // What users do.
+
+    pub(crate) fn create(&mut self, spec: AuthServiceSpec) {
+        self.say(format!(
+            "user: create, image {}, {} replicas",
+            spec.image, spec.replicas
+        ));
+        let mut service = AuthService::new(SERVICE, spec);
+        service.metadata.namespace = Some(NAMESPACE.into());
+        service.metadata.uid = Some(self.api.next_uid("AuthService", SERVICE));
+        service.metadata.generation = Some(1);
+        self.service = Some(service);
+    }
+
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut AuthServiceSpec)) {
+        let service = self.service.as_mut().expect("there is a service");
+        let before = service.spec.clone();
+        change(&mut service.spec);
+        if service.spec != before {
+            *service.metadata.generation.as_mut().unwrap() += 1;
+        }
+        let (image, replicas) = (service.spec.image.clone(), service.spec.replicas);
+        self.say(format!("user: edit, image {image}, {replicas} replicas"));
+    }
+
+    pub(crate) fn annotate(&mut self, name: &str, value: &str) {
+        self.say(format!("user: annotate {name}={value}"));
+        let service = self.service.as_mut().expect("there is a service");
+        service
+            .metadata
+            .annotations
+            .get_or_insert_default()
+            .insert(name.into(), value.into());
+    }
+
+    pub(crate) fn delete(&mut self) {
+        self.say("user: delete".into());
+        let service = self.service.as_mut().expect("there is a service");
+        if service.metadata.finalizers.iter().flatten().next().is_none() {
+            self.service = None;
+        } else {
+            service.metadata.deletion_timestamp = Some(Time(self.now));
+        }
+    }
+
+    /// Somebody takes an object away.
+    pub(crate) fn remove(&mut self, kind: Kind, name: &str) {
+        self.say(format!("user: delete {kind:?}/{name}"));
+        self.api.remove(&ObjectKey::new(kind, name));
+    }
+
+    /// Somebody changes an object.
+    pub(crate) fn meddle(&mut self, kind: Kind, name: &str, change: impl FnOnce(&mut Value)) {
+        self.say(format!("user: edit {kind:?}/{name}"));
+        self.api.edit(&ObjectKey::new(kind, name), change);
+    }
+
+    /// Somebody else's object.
+    pub(crate) fn occupy(&mut self, kind: Kind, name: &str) {
+        let value = json!({"apiVersion": kind.api_version(), "kind": kind.as_str(),
+            "metadata": {"name": name, "labels": {"team": "somebody-else"}}, "data": {"theirs": "dGhlaXJz"}});
+        self.api
+            .create(&Object {
+                key: ObjectKey::new(kind, name),
+                value,
+            })
+            .unwrap();
+    }
+
+    /// The container of a pod ends and is started again.
+    pub(crate) fn restart(&mut self, pod: &str) {
+        self.say(format!("container restart in {pod}"));
+        self.api.edit(&ObjectKey::new(Kind::Pod, pod), |v| {
+            let count = controllers::restarts(v);
+            v["metadata"]["annotations"]["test/restarts"] = (count + 1).to_string().into();
+            let id = format!(
+                "containerd://{}/{}",
+                v["metadata"]["uid"].as_str().unwrap(),
+                count + 1
+            );
+            v["status"]["containerStatuses"][0]["containerID"] = id.into();
+            v["status"]["containerStatuses"][0]["started"] = false.into();
+        });
+    }
+
+    /// The server pods that aren't terminating.
+    pub(crate) fn servers(&self) -> Vec<Object> {
+        let mut pods = self.api.of(Kind::Pod);
+        pods.retain(|p| p.label(LABEL_ROLE) == Some("server") && !p.is_deleting());
+        pods
+    }
+
+    /// The image that takes traffic and how many pods of it do.
+    pub(crate) fn serving(&self) -> BTreeMap<String, usize> {
+        let mut images = BTreeMap::new();
+        for pod in self
+            .servers()
+            .iter()
+            .filter(|p| controllers::is_true(&p.value, "Ready"))
+        {
+            let image = pod.value["spec"]["containers"][0]["image"].as_str().unwrap();
+            *images.entry(image.to_owned()).or_default() += 1;
+        }
+        images
+    }
+
+    // What the operator does.
+
+    /// Goes on until nothing changes. Fails with the trace when that never comes.
+    pub(crate) fn settle(&mut self) -> &mut Self {
+        for _ in 0..BOUND {
+            let version = self.api.version();
+            let busy = self.pass();
+            self.tick();
+            if !busy && self.api.version() == version {
+                return self;
+            }
+        }
+        panic!(
+            "not settled after {BOUND} passes; the last steps:\n{}",
+            self.last_steps()
+        );
+    }
+
+    /// One step of the cluster, without the operator.
+    pub(crate) fn tick(&mut self) {
+        self.now += jiff::SignedDuration::from_secs(1);
+        let uid = self.service.as_ref().and_then(|s| s.metadata.uid.clone());
+        controllers::step(&mut self.api, &mut self.stores, &self.fate, uid.as_deref());
+    }
+
+    /// One pass of the operator. True when there was something to do.
+    pub(crate) fn pass(&mut self) -> bool {
+        let Some((view, plan)) = self.planned() else {
+            return false;
+        };
+        let busy = self.follow(&view, &plan);
+        self.plan = plan;
+        busy
+    }
+
+    /// What the operator looks at, and what it makes of it.
+    fn planned(&mut self) -> Option<(View, Plan)> {
+        let mut view = self.look()?;
+        let observed = self.observed(&mut view);
+        let plan = plan(&view.service, &observed);
+        Some((view, plan))
+    }
+
+    /// Carries a plan out. True when there was something to do.
+    fn follow(&mut self, view: &View, plan: &Plan) -> bool {
+        self.wrote = !plan.actions.is_empty();
+        let mut failed = false;
+        for action in &plan.actions {
+            if self.dies() {
+                return true;
+            }
+            if let Err(refusal) = self.carry_out(view, action) {
+                self.say(format!("  refused: {refusal:?}"));
+                failed = true;
+                break;
+            }
+        }
+        if self.service.is_none() {
+            return true;
+        }
+        if plan.finished && !failed && view.service.metadata.deletion_timestamp.is_some() {
+            if self.dies() {
+                return true;
+            }
+            self.say("remove the finalizer".into());
+            self.service = None;
+            return true;
+        }
+        if same_but_times(view.service.status.as_ref(), &plan.status) {
+            self.check_gates();
+        } else {
+            if self.dies() {
+                return true;
+            }
+            self.wrote = true;
+            self.say(format!("status: {}", summary(plan)));
+            self.service.as_mut().unwrap().status = Some(plan.status.clone());
+        }
+        let answered = self.ask(plan) | self.probe(plan.probe.as_ref());
+        !plan.actions.is_empty() || self.wrote || answered
+    }
+
+    /// What the operator looks at: now, or, with a lagging cache, before the last write.
+    fn look(&mut self) -> Option<View> {
+        let service = self.service.clone()?;
+        if self.lagging
+            && self.wrote
+            && let Some(view) = self
+                .view
+                .take()
+                .filter(|v| v.service.metadata.uid == service.metadata.uid)
+        {
+            self.say("(lagging)".into());
+            return Some(view);
+        }
+        let objects = self
+            .api
+            .iter()
+            .filter(|o| o.label(LABEL_SERVICE) == Some(SERVICE))
+            .collect();
+        let view = View { service, objects };
+        self.view = self.lagging.then(|| view.clone());
+        Some(view)
+    }
+
+    fn observed(&mut self, view: &mut View) -> Observed {
+        // A name that isn't taken any more, or is ours now.
+        let api = &self.api;
+        self.memory.foreign.retain(|key| {
+            api.get(key.kind, &key.name)
+                .is_some_and(|v| v["metadata"]["labels"][LABEL_SERVICE] != *SERVICE)
+        });
+        Observed {
+            now: self.now,
+            settings: settings(),
+            objects: std::mem::take(&mut view.objects),
+            foreign: self.memory.foreign.clone(),
+            referenced: BTreeMap::new(),
+            database: self.memory.database.clone(),
+            cache: self.memory.cache.clone(),
+            proofs: self.memory.proofs.clone(),
+        }
+    }
+
+    /// Counts a write; true when the operator dies before it.
+    fn dies(&mut self) -> bool {
+        let dies = self.crash.is_some_and(|c| c.before == self.writes);
+        self.writes += 1;
+        if let (true, Some(crash)) = (dies, self.crash) {
+            self.say("CRASH".into());
+            self.memory = Memory::default();
+            self.view = None;
+            self.wrote = false;
+            if crash.long {
+                self.go_on_alone();
+            }
+        }
+        dies
+    }
+
+    /// The cluster without its operator, until nothing moves.
+    fn go_on_alone(&mut self) {
+        for _ in 0..BOUND {
+            let version = self.api.version();
+            self.tick();
+            if self.api.version() == version {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, view: &View, action: &Action) -> Result<(), Refusal> {
+        self.say(format!("  {}", describe(action)));
+        match action {
+            Action::Create(object) => {
+                check_new(object);
+                self.check_ledger(object);
+                self.make(object)
+            }
+            Action::Apply(object) => {
+                self.check_ledger(object);
+                self.api.apply(object)
+            }
+            Action::Replace(object) => {
+                self.check_ledger(object);
+                self.api.replace(object)
+            }
+            Action::Delete { key, uid } => {
+                let data = matches!(key.kind, Kind::Secret | Kind::PersistentVolumeClaim);
+                assert!(!data, "Accord deletes {key}\n{}", self.last_steps());
+                // Gone, or another one of the name: what was to be deleted isn't there.
+                self.api.delete(key, uid).or(Ok(()))
+            }
+            Action::Generate(generate) => {
+                check_new(&generate.object);
+                let mut object = generate.object.clone();
+                for (name, value) in self.material(generate) {
+                    object.value["data"][name] = encode(&value).into();
+                }
+                self.make(&object)
+            }
+            Action::Gate(patch) => {
+                self.gate(patch);
+                Ok(())
+            }
+            Action::Finalizer { present } => {
+                let service = self.service.as_mut().unwrap();
+                if service.metadata.resource_version == view.service.metadata.resource_version {
+                    service.metadata.finalizers = present.then(|| vec![FINALIZER.to_owned()]);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Creates, and never overwrites: what is there is ours, and the cache lags, or somebody's.
+    fn make(&mut self, object: &Object) -> Result<(), Refusal> {
+        let Err(refusal) = self.api.create(object) else {
+            return Ok(());
+        };
+        let there = self.api.get(object.key.kind, &object.key.name).unwrap();
+        if there["metadata"]["labels"][LABEL_SERVICE] == *SERVICE {
+            return Ok(());
+        }
+        self.memory.foreign.insert(object.key.clone());
+        Err(refusal)
+    }
+
+    /// Material that tells how often it was made.
+    fn material(&self, generate: &Generate) -> Vec<(String, String)> {
+        let secret = &generate.object.key.name;
+        let nth = self.api.births("Secret", secret) + 1;
+        let value = |key: &str| (key.to_owned(), format!("secret-{secret}-{key}-{nth}"));
+        match &generate.material {
+            Material::Authority { .. } => vec![
+                ("ca.crt".into(), format!("CA of {SERVICE} {nth}")),
+                value("ca.key"),
+            ],
+            Material::Certificate {
+                ca_certificate,
+                ca_secret,
+                ..
+            } => {
+                assert!(
+                    self.api.get(Kind::Secret, ca_secret).is_some(),
+                    "no authority to sign {secret} with"
+                );
+                let cert = format!("certificate for {secret} {nth}");
+                vec![
+                    ("ca.crt".into(), ca_certificate.clone()),
+                    ("tls.crt".into(), cert),
+                    value("tls.key"),
+                ]
+            }
+            Material::KeyRing => vec![value("active"), ("fallbacks".into(), String::new())],
+            Material::Passwords { names } => names.iter().map(|n| value(n)).collect(),
+            Material::Canary => vec![
+                ("username".into(), format!("accord-canary-{nth}")),
+                ("email".into(), format!("accord-canary-{nth}@example.com")),
+                value("password"),
+            ],
+        }
+    }
+
+    fn gate(&mut self, patch: &GatePatch) {
+        let Some(pod) = self
+            .api
+            .get(Kind::Pod, &patch.pod)
+            .filter(|p| p["metadata"]["uid"] == *patch.uid)
+        else {
+            return;
+        };
+        let containers = container_ids(pod);
+        self.opened.remove(&patch.uid);
+        if patch.open {
+            self.opened.insert(patch.uid.clone(), containers);
+        }
+        let condition = json!({"type": GATE_AGREES, "status": if patch.open { "True" } else { "False" },
+            "reason": patch.reason, "message": patch.message});
+        self.api.edit(&ObjectKey::new(Kind::Pod, patch.pod.clone()), |v| {
+            let mut list = array(&v["status"]["conditions"]);
+            list.retain(|c| c["type"] != GATE_AGREES);
+            list.push(condition);
+            v["status"]["conditions"] = list.into();
+        });
+    }
+
+    /// The data stores answer what is asked anew, and what was answered with an error. True when an answer changed.
+    fn ask(&mut self, plan: &Plan) -> bool {
+        let database = plan.checks.database.as_ref().map(|check| {
+            let known = self
+                .memory
+                .database
+                .clone()
+                .filter(|a| a.trigger == check.trigger && a.facts.is_ok());
+            known.unwrap_or_else(|| Answer {
+                trigger: check.trigger.clone(),
+                facts: self.stores.database(&self.api),
+            })
+        });
+        let cache = plan.checks.cache.as_ref().map(|check| {
+            let known = self
+                .memory
+                .cache
+                .clone()
+                .filter(|a| a.trigger == check.trigger && a.facts.is_ok());
+            known.unwrap_or_else(|| Answer {
+                trigger: check.trigger.clone(),
+                facts: self.stores.cache(&self.api),
+            })
+        });
+        let changed = database != self.memory.database || cache != self.memory.cache;
+        self.memory.database = database;
+        self.memory.cache = cache;
+        changed
+    }
+
+    /// The prober proves containers that it hasn't proved yet. True when there is a new proof.
+    fn probe(&mut self, request: Option<&ProbeRequest>) -> bool {
+        let before = self.memory.proofs.clone();
+        let Some(request) = request else {
+            self.memory.proofs.clear();
+            return !before.is_empty();
+        };
+        if std::mem::replace(&mut self.memory.retry, request.retry.clone()) != request.retry {
+            self.memory.proofs.clear();
+        }
+        for target in &request.targets {
+            let known = self
+                .memory
+                .proofs
+                .get(&target.uid)
+                .is_some_and(|p| p.containers == target.containers);
+            let Some(pod) = self.api.get(Kind::Pod, &target.pod).filter(|_| !known) else {
+                continue;
+            };
+            let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
+            let (verdict, reason, message) = if self.fate.diverges(image) {
+                (
+                    Verdict::Diverges,
+                    PodReason::LocalDatabase,
+                    "login answered 401, expected 200".to_owned(),
+                )
+            } else {
+                (Verdict::Agrees, PodReason::Verified, String::new())
+            };
+            let containers = target.containers.clone();
+            self.memory.proofs.insert(
+                target.uid.clone(),
+                Proof {
+                    containers,
+                    verdict,
+                    reason,
+                    message,
+                },
+            );
+        }
+        let targets: BTreeSet<&String> = request.targets.iter().map(|t| &t.uid).collect();
+        self.memory.proofs.retain(|uid, _| targets.contains(uid));
+        before != self.memory.proofs
+    }
+
+    // What must always hold.
+
+    /// No server starts before the ledger holds migration and seeds of its image.
+    fn check_ledger(&mut self, object: &Object) {
+        let spec = &self.service.as_ref().unwrap().spec;
+        if object.key.kind != Kind::Deployment || spec.database.is_none() {
+            return;
+        }
+        let image = object.value["spec"]["template"]["spec"]["containers"][0]["image"]
+            .as_str()
+            .unwrap();
+        let live = self.api.get(Kind::Deployment, &object.key.name);
+        if live.is_some_and(|l| l["spec"]["template"]["spec"]["containers"][0]["image"] == *image) {
+            return;
+        }
+        let done = self.stores.databases.values().any(|d| {
+            d.done
+                .iter()
+                .any(|(kind, _, i)| kind == "migration" && i == image)
+        });
+        assert!(
+            done,
+            "servers of {image} before its migration\n{}",
+            self.last_steps()
+        );
+        let seeds = spec.seeds.iter().filter(|_| spec.image == image).map(|s| &s.name);
+        for seed in seeds {
+            let done = self.stores.databases.values().any(|d| {
+                d.done
+                    .iter()
+                    .any(|(kind, name, _)| kind == "seed" && name == seed)
+            });
+            assert!(
+                done,
+                "servers of {image} before seed {seed}\n{}",
+                self.last_steps()
+            );
+        }
+    }
+
+    /// No gate is open for other containers than those that were proved.
+    fn check_gates(&self) {
+        for pod in self
+            .servers()
+            .iter()
+            .filter(|p| controllers::is_true(&p.value, GATE_AGREES))
+        {
+            let now = container_ids(&pod.value);
+            assert_eq!(
+                self.opened.get(pod.uid()),
+                Some(&now),
+                "the gate of {} is open for other containers\n{}",
+                pod.key.name,
+                self.last_steps()
+            );
+        }
+    }
+
+    fn say(&mut self, line: String) {
+        self.trace.push(line);
+    }
+
+    /// The end of the trace, for messages of failed tests.
+    pub(crate) fn last_steps(&self) -> String {
+        let from = self.trace.len().saturating_sub(60);
+        self.trace[from..].join("\n")
+    }
+}
+
+/// Settings of the operator, in all tests.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        operator_image: "registry.example/accord:1".into(),
+        operator_image_pull_policy: None,
+        postgres_image: "registry.example/postgres:17".into(),
+        valkey_image: "registry.example/valkey:8".into(),
+    }
+}
+
+pub(crate) fn encode(text: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+fn container_ids(pod: &Value) -> Value {
+    array(&pod["status"]["containerStatuses"])
+        .iter()
+        .map(|c| c["containerID"].clone())
+        .collect()
+}
+
+/// Every created object says whose it is, and has a name that a label can hold.
+fn check_new(object: &Object) {
+    assert_eq!(
+        object.label(LABEL_SERVICE),
+        Some(SERVICE),
+        "{} without the service's label",
+        object.key
+    );
+    assert_eq!(
+        object.label("app.kubernetes.io/managed-by"),
+        Some(MANAGER),
+        "{}",
+        object.key
+    );
+    assert!(object.key.name.len() <= 63, "{}", object.key);
+    assert_eq!(object.value["metadata"]["name"], *object.key.name);
+    assert_eq!(object.value["metadata"]["namespace"], NAMESPACE);
+}
+
+fn same_but_times(
+    stored: Option<&accord_crds::AuthServiceStatus>,
+    new: &accord_crds::AuthServiceStatus,
+) -> bool {
+    let Some(mut stored) = stored.cloned() else {
+        return false;
+    };
+    for condition in &mut stored.conditions {
+        if let Some(same) = new.conditions.iter().find(|c| c.type_ == condition.type_) {
+            condition.last_transition_time = same.last_transition_time.clone();
+        }
+    }
+    stored == *new
+}
+
+fn summary(plan: &Plan) -> String {
+    let ready = plan.status.conditions.iter().find(|c| c.type_ == "Ready");
+    ready.map_or_else(String::new, |c| {
+        format!("Ready={} {}: {}", c.status, c.reason, c.message)
+    })
+}
+
+fn describe(action: &Action) -> String {
+    match action {
+        Action::Create(o) => format!("create {}", o.key),
+        Action::Apply(o) => format!("apply {}", o.key),
+        Action::Replace(o) => format!("replace {}", o.key),
+        Action::Delete { key, .. } => format!("delete {key}"),
+        Action::Generate(g) => format!("generate {}", g.object.key),
+        Action::Gate(p) => format!("gate of {} open={} {}", p.pod, p.open, p.reason),
+        Action::Finalizer { present } => format!("finalizer {present}"),
+    }
+}
