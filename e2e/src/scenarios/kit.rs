@@ -157,6 +157,12 @@ impl Kit<'_> {
         Orders::new(self.cluster, self.namespace, &self.service)
     }
 
+    /// A watch of the server pods.
+    pub(super) fn watch_pods(&self) -> Result<Watch> {
+        let selector = format!("accord.dev/service={},accord.dev/role=server", self.service.name);
+        Watch::start(self.cluster, "pods", self.namespace, &selector)
+    }
+
     /// A watch of what the Service sends traffic to.
     pub(super) fn watch_traffic(&self) -> Result<Watch> {
         let selector = format!("kubernetes.io/service-name={}", self.service.name);

@@ -10,10 +10,12 @@ mod drift;
 mod idle;
 mod kit;
 mod leader;
+mod local_database;
 mod migration_failed;
 mod node;
 mod paused;
 mod port_forward;
+mod restart;
 mod retain;
 
 use anyhow::{Context as _, Result};
@@ -61,6 +63,16 @@ pub const ALL: &[Scenario] = &[
         name: "django-orders",
         shows: "every replica honours what the others issue, from one to five and back, and through restarts",
         run: django_orders::run,
+    },
+    Scenario {
+        name: "restart",
+        shows: "a restarted container takes no traffic on the proof of the one before it",
+        run: restart::run,
+    },
+    Scenario {
+        name: "local-database",
+        shows: "replicas with a database each never take traffic, are named, and are withdrawn as an update",
+        run: local_database::run,
     },
     Scenario {
         name: "migration-failed",
