@@ -74,13 +74,15 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
             .iter()
             .position(|c| !in_traffic(&c.object))
             .context("the pod never left the Service's endpoints")?;
+        // By their versions, which one counter gives out: two watches tell of one moment at different times.
+        let admitted = version(&states[closed.0 + opened.0].object);
         if let Some(back) = slices[out..]
             .iter()
-            .find(|c| c.at < opened.1 && in_traffic(&c.object))
+            .find(|c| version(&c.object) < admitted && in_traffic(&c.object))
         {
             anyhow::bail!(
                 "the Service sent traffic to the pod {} before its gate opened",
-                seconds(opened.1 - back.at)
+                seconds(opened.1.saturating_duration_since(back.at))
             );
         }
         Ok(format!(
@@ -106,6 +108,12 @@ impl Containers {
             gate: gate["message"].as_str()?.to_owned(),
         })
     }
+}
+
+/// The version of an object's state.
+fn version(object: &Value) -> u64 {
+    let version = object["metadata"]["resourceVersion"].as_str();
+    version.and_then(|v| v.parse().ok()).unwrap_or_default()
 }
 
 /// The ID of the container that runs.
