@@ -60,6 +60,8 @@ pub struct DatabaseFacts {
     pub system_identifier: String,
     /// `max_connections`
     pub max_connections: i32,
+    /// True when it holds no table besides the ledger's.
+    pub is_empty: bool,
     /// The rows of the ledger for this service; `None` when it couldn't be read.
     pub ledger: Option<Vec<LedgerRow>>,
 }

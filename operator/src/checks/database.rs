@@ -82,6 +82,10 @@ pub(super) async fn ask(check: &DatabaseCheck) -> Result<DatabaseFacts, Error> {
     let rows = ledger::rows(&mut conn, &check.service).await?;
     let facts = DatabaseFacts {
         system_identifier: system_identifier(&mut conn).await,
+        is_empty: sqlx::query_scalar(NO_TABLE)
+            .fetch_one(&mut conn)
+            .await
+            .map_err(at("look for tables"))?,
         max_connections: sqlx::query_scalar("SELECT current_setting('max_connections')::integer")
             .fetch_one(&mut conn)
             .await
@@ -102,6 +106,10 @@ fn row(row: ledger::Row) -> LedgerRow {
         output_tail: row.output_tail,
     }
 }
+
+/// Whether there is a table of the application's.
+const NO_TABLE: &str = "SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'accord'))";
 
 /// Empty where the server doesn't let the role ask.
 async fn system_identifier(conn: &mut PgConnection) -> String {

@@ -164,10 +164,26 @@ pub fn canary(context: &Context, bench: &Bench, draft: &mut Draft) -> Gate {
         JobState::Failed(_) => Gate::closed(
             Reason::CanaryFailed,
             format!(
-                "Job {name} failed: {}. Mend spec.verification.canary.command or the image, or set the annotation {ANNOTATION_RETRY} to a new value.",
+                "{}Job {name} failed: {}. Mend spec.verification.canary.command or the image, or set the annotation {ANNOTATION_RETRY} to a new value.",
+                elsewhere(context),
                 failure(context, &name)
             ),
         ),
+    }
+}
+
+/// What a failure after the migration means when the declared database is still empty.
+fn elsewhere(context: &Context) -> &'static str {
+    let facts = context
+        .observed
+        .database
+        .as_ref()
+        .and_then(|a| a.facts.as_ref().ok());
+    if facts.is_some_and(|f| f.is_empty) {
+        "LocalDatabase: the declared database still holds no table, so this image writes one of its own (a SQLite file?). \
+         Make it read its binding, for example DATABASE_URL. "
+    } else {
+        ""
     }
 }
 
@@ -295,7 +311,12 @@ impl Pursuit<'_> {
                 Gate::closed(
                     failed,
                     format!(
-                        "The {kind} {} ended{code}: {last}{} Mend the image or the command, or set the annotation {ANNOTATION_RETRY} to a new value.",
+                        "{}The {kind} {} ended{code}: {last}{} Mend the image or the command, or set the annotation {ANNOTATION_RETRY} to a new value.",
+                        if self.role == Role::Seed {
+                            elsewhere(context)
+                        } else {
+                            ""
+                        },
                         self.entry,
                         if released {
                             " — released replicas serve on."

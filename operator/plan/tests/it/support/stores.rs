@@ -72,6 +72,7 @@ impl Stores {
         Ok(DatabaseFacts {
             system_identifier: database.identifier.clone(),
             max_connections: 200,
+            is_empty: false,
             ledger: Some(database.ledger.clone()),
         })
     }
