@@ -14,6 +14,9 @@ use crate::outcome::Event;
 use crate::phases::workload;
 use crate::revision::Revision;
 
+/// The largest status, as JSON, in bytes: it travels with every read of the service.
+const STATUS_LIMIT: usize = 16 * 1024;
+
 /// A message of at most [`MESSAGE_LIMIT`] bytes, on one line.
 pub fn bounded(message: &str) -> String {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -73,7 +76,7 @@ pub fn compose(context: &Context, findings: &Findings, rest: AuthServiceStatus) 
         }
         open &= gate.is_open();
     }
-    AuthServiceStatus {
+    fit(AuthServiceStatus {
         observed_generation: context.service.metadata.generation,
         replicas: count(servers.len()),
         ready_replicas: count(servers.iter().filter(ready).count()),
@@ -90,7 +93,25 @@ pub fn compose(context: &Context, findings: &Findings, rest: AuthServiceStatus) 
             rest.runs
         },
         ..rest
+    })
+}
+
+/// Evidence gives way until the status fits: first what is said of the last replicas, then the replicas themselves. Those
+/// that don't agree stand first, and counts stay true.
+fn fit(mut status: AuthServiceStatus) -> AuthServiceStatus {
+    let large = |s: &AuthServiceStatus| serde_json::to_vec(s).is_ok_and(|json| json.len() > STATUS_LIMIT);
+    let listed = status.consistency.as_ref().map_or(0, |c| c.replicas.len());
+    for index in (1..listed).rev() {
+        if !large(&status) {
+            return status;
+        }
+        status
+            .consistency
+            .iter_mut()
+            .for_each(|c| c.replicas[index].message.clear());
     }
+    while large(&status) && status.consistency.iter_mut().any(|c| c.replicas.pop().is_some()) {}
+    status
 }
 
 fn selector(service: &str) -> String {

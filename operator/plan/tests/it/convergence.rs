@@ -335,7 +335,7 @@ fn children() -> Vec<(Kind, String)> {
     world
         .api
         .iter()
-        .map(|o| (o.key.kind, o.key.name))
+        .map(|o| (o.key.kind, o.key.name.clone()))
         .filter(|(kind, _)| !by_others.contains(kind))
         .collect()
 }

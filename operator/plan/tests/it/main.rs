@@ -3,5 +3,6 @@
 
 mod convergence;
 mod golden;
+mod properties;
 mod support;
 mod validation;

@@ -2,6 +2,7 @@
 //! name and how often it was created, so that an object that was made anew shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use accord_plan::{Kind, Object, ObjectKey};
 use serde_json::{Map, Value, json};
@@ -20,36 +21,33 @@ pub(crate) enum Refusal {
 /// The objects of one namespace.
 #[derive(Clone, Default)]
 pub(crate) struct Api {
-    objects: BTreeMap<ObjectKey, Value>,
+    objects: BTreeMap<ObjectKey, Arc<Object>>,
     born: BTreeMap<String, u32>,
     version: u64,
 }
 
 impl Api {
     pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&Value> {
-        self.objects.get(&ObjectKey::new(kind, name))
+        self.objects.get(&ObjectKey::new(kind, name)).map(|o| &o.value)
     }
 
-    pub(crate) fn of(&self, kind: Kind) -> Vec<Object> {
-        let of_kind = self.objects.iter().filter(|(key, _)| key.kind == kind);
-        of_kind.map(object).collect()
+    pub(crate) fn of(&self, kind: Kind) -> Vec<Arc<Object>> {
+        self.iter().filter(|o| o.key.kind == kind).cloned().collect()
     }
 
     /// The objects of a kind with an owner.
-    pub(crate) fn owned(&self, kind: Kind, owner: &str) -> Vec<Object> {
-        let owned = |value: &Value| {
-            let owners = value["metadata"]["ownerReferences"].as_array();
+    pub(crate) fn owned(&self, kind: Kind, owner: &str) -> Vec<Arc<Object>> {
+        let owned = |object: &Object| {
+            let owners = object.value["metadata"]["ownerReferences"].as_array();
             owners.into_iter().flatten().any(|o| o["uid"] == *owner)
         };
-        let of_kind = self
-            .objects
-            .iter()
-            .filter(|(key, value)| key.kind == kind && owned(value));
-        of_kind.map(object).collect()
+        let mut objects = self.of(kind);
+        objects.retain(|o| owned(o));
+        objects
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Object> + '_ {
-        self.objects.iter().map(object)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values()
     }
 
     /// Grows with every change.
@@ -92,14 +90,14 @@ impl Api {
         let Some(live) = self.objects.get(&object.key) else {
             return self.create(object);
         };
-        let mut value = live.clone();
+        let mut value = live.value.clone();
         merge(&mut value, &object.value);
         self.change(&object.key, value)
     }
 
     /// PUT.
     pub(crate) fn replace(&mut self, object: &Object) -> Result<(), Refusal> {
-        let live = self.objects.get(&object.key).ok_or(Refusal::NotFound)?;
+        let live = &self.objects.get(&object.key).ok_or(Refusal::NotFound)?.value;
         let meta = |v: &Value, field: &str| v["metadata"][field].clone();
         for field in ["resourceVersion", "uid"] {
             let sent = meta(&object.value, field);
@@ -117,7 +115,7 @@ impl Api {
 
     pub(crate) fn delete(&mut self, key: &ObjectKey, uid: &str) -> Result<(), Refusal> {
         let live = self.objects.get(key).ok_or(Refusal::NotFound)?;
-        if live["metadata"]["uid"] != *uid {
+        if live.uid() != uid {
             return Err(Refusal::Conflict);
         }
         self.remove(key);
@@ -133,7 +131,7 @@ impl Api {
     /// A controller's or a user's change, past all rules.
     pub(crate) fn edit(&mut self, key: &ObjectKey, change: impl FnOnce(&mut Value)) {
         if let Some(live) = self.objects.get(key) {
-            let mut value = live.clone();
+            let mut value = live.value.clone();
             change(&mut value);
             self.put(key, value);
         }
@@ -141,7 +139,7 @@ impl Api {
 
     fn change(&mut self, key: &ObjectKey, mut value: Value) -> Result<(), Refusal> {
         defaults(key.kind, &mut value);
-        check(&value, self.objects.get(key))?;
+        check(&value, self.objects.get(key).map(|o| &o.value))?;
         self.put(key, value);
         Ok(())
     }
@@ -149,7 +147,7 @@ impl Api {
     /// Stores a value; nothing changes when it is as it was.
     fn put(&mut self, key: &ObjectKey, mut value: Value) {
         prune(&mut value);
-        if let Some(live) = self.objects.get(key) {
+        if let Some(live) = self.objects.get(key).map(|o| &o.value) {
             for field in ["resourceVersion", "generation"] {
                 value["metadata"][field] = live["metadata"][field].clone();
             }
@@ -162,18 +160,20 @@ impl Api {
         }
         self.version += 1;
         value["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.objects.insert(key.clone(), value);
+        let object = Object {
+            key: key.clone(),
+            value,
+        };
+        self.objects.insert(key.clone(), Arc::new(object));
     }
 
     /// Collects what has lost its owners, and the references to those that are gone.
     pub(crate) fn collect_garbage(&mut self, service_uid: Option<&str>) {
-        let uid = |v: &Value| v["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-        let mut alive: BTreeSet<String> = self.objects.values().map(uid).collect();
+        let mut alive: BTreeSet<String> = self.iter().map(|o| o.uid().to_owned()).collect();
         alive.extend(service_uid.map(str::to_owned));
         let owned: Vec<(ObjectKey, Vec<Value>)> = self
-            .objects
             .iter()
-            .map(|(key, value)| (key.clone(), array(&value["metadata"]["ownerReferences"])))
+            .map(|o| (o.key.clone(), array(&o.value["metadata"]["ownerReferences"])))
             .filter(|(_, owners)| !owners.is_empty())
             .collect();
         for (key, owners) in owned {
@@ -188,13 +188,6 @@ impl Api {
                 self.edit(&key, |v| v["metadata"]["ownerReferences"] = left.into());
             }
         }
-    }
-}
-
-fn object((key, value): (&ObjectKey, &Value)) -> Object {
-    Object {
-        key: key.clone(),
-        value: value.clone(),
     }
 }
 

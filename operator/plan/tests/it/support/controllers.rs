@@ -84,11 +84,11 @@ fn roll(api: &mut Api, deployment: &Object) {
     }
     let declared = number(&deployment.value["spec"]["replicas"]);
     let surge = (declared + 3) / 4;
-    let sets: Vec<Object> = api.owned(Kind::ReplicaSet, deployment.uid());
+    let sets = api.owned(Kind::ReplicaSet, deployment.uid());
     let (new, old): (Vec<_>, Vec<_>) = sets.iter().partition(|s| s.key.name == newest);
     let wanted = |s: &Object| number(&s.value["spec"]["replicas"]);
     let available = |s: &Object| number(&s.value["status"]["readyReplicas"]);
-    let total: i64 = sets.iter().map(wanted).sum();
+    let total: i64 = sets.iter().map(|s| wanted(s)).sum();
     let scale = |api: &mut Api, set: &Object, to: i64| {
         api.edit(&set.key, |v| v["spec"]["replicas"] = to.into());
     };
@@ -101,7 +101,7 @@ fn roll(api: &mut Api, deployment: &Object) {
     scale(api, new, goal);
     let spare = total - declared - (wanted(new) - available(new)).max(0);
     let mut cleaned = 0;
-    let mut healthy_spare = sets.iter().map(available).sum::<i64>() - declared;
+    let mut healthy_spare = sets.iter().map(|s| available(s)).sum::<i64>() - declared;
     for set in old {
         let unhealthy = (wanted(set) - available(set)).clamp(0, (spare - cleaned).max(0));
         let healthy = (wanted(set) - unhealthy)
@@ -127,7 +127,7 @@ fn roll(api: &mut Api, deployment: &Object) {
 fn replicate(api: &mut Api, set: &Object) {
     let wanted = usize::try_from(number(&set.value["spec"]["replicas"])).unwrap();
     let template = &set.value["spec"]["template"];
-    let mut pods: Vec<Object> = api.owned(Kind::Pod, set.uid());
+    let mut pods = api.owned(Kind::Pod, set.uid());
     pods.retain(|p| !p.is_deleting());
     for _ in pods.len()..wanted {
         let name = pod_name(api, &set.key.name);

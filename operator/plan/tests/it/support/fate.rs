@@ -8,6 +8,8 @@ pub(crate) struct Fate {
     failing: BTreeMap<(String, String), i32>,
     pub(crate) crashing: BTreeSet<String>,
     pub(crate) diverging: BTreeSet<String>,
+    /// What the prober says of a diverging pod.
+    pub(crate) evidence: String,
 }
 
 impl Fate {

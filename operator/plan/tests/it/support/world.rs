@@ -2,6 +2,7 @@
 //! What must hold at every write is asserted here, so every scenario checks it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use accord_crds::meta::{FINALIZER, GATE_AGREES, LABEL_ROLE, LABEL_SERVICE, MANAGER};
 use accord_crds::{AuthService, AuthServiceSpec, PodReason, Verdict};
@@ -9,6 +10,7 @@ use accord_plan::agreement::Proof;
 use accord_plan::observed::{Answer, CacheFacts, DatabaseFacts, Objects, Settings};
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
 use accord_plan::probe::ProbeRequest;
+use accord_plan::status::bounded;
 use accord_plan::{Kind, Object, ObjectKey, Observed, Plan, plan};
 use base64::Engine as _;
 use jiff::Timestamp;
@@ -71,6 +73,8 @@ pub(crate) struct World {
     wrote: bool,
     now: Timestamp,
     trace: Vec<String>,
+    /// How often somebody took the key ring away.
+    pub(crate) losses: u32,
     /// The containers that were proved when a gate was opened, by pod UID.
     opened: BTreeMap<String, Value>,
 }
@@ -92,6 +96,7 @@ impl World {
             wrote: false,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             trace: Vec::new(),
+            losses: 0,
             opened: BTreeMap::new(),
         }
     }
@@ -144,6 +149,7 @@ impl World {
     /// Somebody takes an object away.
     pub(crate) fn remove(&mut self, kind: Kind, name: &str) {
         self.say(format!("user: delete {kind:?}/{name}"));
+        self.losses += u32::from(kind == Kind::Secret && name == "orders-keys");
         self.api.remove(&ObjectKey::new(kind, name));
     }
 
@@ -182,7 +188,7 @@ impl World {
     }
 
     /// The server pods that aren't terminating.
-    pub(crate) fn servers(&self) -> Vec<Object> {
+    pub(crate) fn servers(&self) -> Vec<Arc<Object>> {
         let mut pods = self.api.of(Kind::Pod);
         pods.retain(|p| p.label(LABEL_ROLE) == Some("server") && !p.is_deleting());
         pods
@@ -301,6 +307,7 @@ impl World {
             .api
             .iter()
             .filter(|o| o.label(LABEL_SERVICE) == Some(SERVICE))
+            .map(|o| Object::clone(o))
             .collect();
         let view = View { service, objects };
         self.view = self.lagging.then(|| view.clone());
@@ -523,7 +530,10 @@ impl World {
                 (
                     Verdict::Diverges,
                     PodReason::LocalDatabase,
-                    "login answered 401, expected 200".to_owned(),
+                    bounded(&format!(
+                        "login answered 401, expected 200 {}",
+                        self.fate.evidence
+                    )),
                 )
             } else {
                 (Verdict::Agrees, PodReason::Verified, String::new())

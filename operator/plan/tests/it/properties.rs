@@ -1,0 +1,251 @@
+//! Histories at random: users edit and meddle, containers restart, Jobs fail, Secrets vanish. After every step what has to
+//! hold holds. What must hold at each write is asserted by the world itself.
+//!
+//! `PROPTEST_CASES` sets the number of histories.
+
+use accord_crds::meta::ANNOTATION_RETRY;
+use accord_crds::status::MESSAGE_LIMIT;
+use accord_plan::{Kind, ObjectKey};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::support::World;
+use crate::support::fixtures::orders;
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Event {
+    Scale(i32),
+    Image(u8),
+    Seed(u8),
+    Command(bool),
+    Retry(u8),
+    /// Migrations of an image fail from now on, or don't.
+    Migration(u8, bool),
+    /// Pods of an image diverge from now on, or don't.
+    Diverge(u8, bool),
+    Restart(usize),
+    /// Somebody changes a field of a child.
+    Drift(usize),
+    /// Somebody deletes a child that can be made anew.
+    Vanish(usize),
+    /// Somebody deletes a Secret.
+    Lose(usize),
+    /// Some passes, too few to settle.
+    Passes(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0..5).prop_map(Event::Scale),
+        3 => (1..4_u8).prop_map(Event::Image),
+        1 => (0..3_u8).prop_map(Event::Seed),
+        1 => any::<bool>().prop_map(Event::Command),
+        2 => (1..4_u8).prop_map(Event::Retry),
+        1 => (2..4_u8, any::<bool>()).prop_map(|(i, b)| Event::Migration(i, b)),
+        1 => (2..4_u8, any::<bool>()).prop_map(|(i, b)| Event::Diverge(i, b)),
+        2 => any::<usize>().prop_map(Event::Restart),
+        2 => any::<usize>().prop_map(Event::Drift),
+        1 => any::<usize>().prop_map(Event::Vanish),
+        1 => any::<usize>().prop_map(Event::Lose),
+        3 => (1..8_usize).prop_map(Event::Passes),
+    ]
+}
+
+fn image(n: u8) -> String {
+    format!("registry.example/orders:{n}")
+}
+
+fn happen(world: &mut World, event: &Event) {
+    match event {
+        Event::Scale(replicas) => world.edit(|s| s.replicas = *replicas),
+        Event::Image(n) => world.edit(|s| s.image = image(*n)),
+        Event::Seed(n) => world.edit(|s| s.seeds[0].command = vec!["seed".into(), n.to_string()]),
+        Event::Command(set) => {
+            let command = if *set {
+                vec!["serve".to_owned()]
+            } else {
+                Vec::new()
+            };
+            world.edit(|s| s.server.get_or_insert_default().command = command);
+        }
+        Event::Retry(n) => world.annotate(ANNOTATION_RETRY, &n.to_string()),
+        Event::Migration(n, true) => world.fate.fail("migration", &image(*n), 1),
+        Event::Migration(n, false) => world.fate.mend("migration", &image(*n)),
+        Event::Diverge(n, true) => drop(world.fate.diverging.insert(image(*n))),
+        Event::Diverge(n, false) => drop(world.fate.diverging.remove(&image(*n))),
+        Event::Restart(n) => {
+            if let Some(pod) = pick(&world.servers(), *n).map(|p| p.key.name.clone()) {
+                world.restart(&pod);
+            }
+        }
+        Event::Drift(n) => drift(world, *n),
+        Event::Vanish(n) => {
+            let fleeting = [
+                Kind::Deployment,
+                Kind::Service,
+                Kind::StatefulSet,
+                Kind::PodDisruptionBudget,
+                Kind::Pod,
+            ];
+            remove(world, *n, |key| fleeting.contains(&key.kind));
+        }
+        Event::Lose(n) => remove(world, *n, |key| key.kind == Kind::Secret),
+        Event::Passes(n) => {
+            for _ in 0..*n {
+                world.pass();
+                world.tick();
+            }
+        }
+    }
+}
+
+fn pick<T>(list: &[T], n: usize) -> Option<&T> {
+    (!list.is_empty()).then(|| &list[n % list.len()])
+}
+
+fn remove(world: &mut World, n: usize, which: impl Fn(&ObjectKey) -> bool) {
+    let keys: Vec<ObjectKey> = world.api.iter().map(|o| o.key.clone()).filter(which).collect();
+    if let Some(key) = pick(&keys, n) {
+        world.remove(key.kind, &key.name);
+    }
+}
+
+/// What people do with kubectl.
+fn drift(world: &mut World, n: usize) {
+    const IMAGE: &str = "/spec/template/spec/containers/0/image";
+    const ENV: &str = "/spec/template/spec/containers/0/env";
+    let debug = json!([{"name": "DEBUG", "value": "1"}]);
+    let drifts = [
+        (Kind::Deployment, "orders", "/spec/replicas", json!(7)),
+        (
+            Kind::Deployment,
+            "orders",
+            IMAGE,
+            json!("registry.example/other:1"),
+        ),
+        (Kind::Deployment, "orders", ENV, debug.clone()),
+        (Kind::StatefulSet, "orders-postgres", ENV, debug),
+        (Kind::StatefulSet, "orders-cache", "/spec/replicas", json!(0)),
+        (Kind::Service, "orders", "/spec/selector", json!({"app": "other"})),
+        (Kind::Service, "orders", "/spec/ports/0/port", json!(8080)),
+    ];
+    let (kind, name, pointer, value) = drifts[n % drifts.len()].clone();
+    if world.api.get(kind, name).is_some() {
+        world.meddle(kind, name, |v| {
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            if let Some(parent) = v.pointer_mut(parent) {
+                parent[field] = value;
+            }
+        });
+    }
+}
+
+/// Every secret value that was made at random and is in the cluster.
+fn secrets(world: &World) -> Vec<String> {
+    let made = |text: &String| text.starts_with("secret-");
+    let secrets = world.api.of(Kind::Secret);
+    let values = secrets.iter().flat_map(|s| {
+        let keys = s.value["data"].as_object().into_iter().flat_map(|m| m.keys());
+        keys.filter_map(|k| s.secret_text(k))
+    });
+    values.filter(made).collect()
+}
+
+/// What holds at every time.
+fn always(world: &World) {
+    let service = world.service.as_ref().unwrap();
+    let Some(status) = &service.status else { return };
+    for condition in &status.conditions {
+        assert!(condition.message.len() <= MESSAGE_LIMIT, "{}", condition.message);
+    }
+    let text = serde_json::to_string(status).unwrap();
+    assert!(text.len() <= 16 * 1024, "the status has {} bytes", text.len());
+    let told = format!("{text} {:?} {:?}", world.plan.events, world.plan);
+    for secret in secrets(world) {
+        assert!(!told.contains(&secret), "{secret} is told");
+    }
+    assert!(
+        world.api.births("Secret", "orders-keys") <= 1 + restored(world),
+        "a second key ring"
+    );
+}
+
+/// How often the ring may have been written again: with its old content only, see [`ring_is_the_same`].
+fn restored(world: &World) -> u32 {
+    world.losses
+}
+
+/// The key ring, if it is there, is the first one.
+fn ring_is_the_same(world: &World) {
+    if let Some(ring) = world
+        .api
+        .of(Kind::Secret)
+        .iter()
+        .find(|s| s.key.name == "orders-keys")
+    {
+        assert_eq!(
+            ring.secret_text("active").as_deref(),
+            Some("secret-orders-keys-active-1"),
+            "another key signs"
+        );
+    }
+}
+
+/// What holds once everything has settled.
+fn settled(world: &mut World) {
+    world.settle();
+    ring_is_the_same(world);
+    let before = world.service.as_ref().unwrap().status.clone();
+    let writes = world.writes;
+    world.pass();
+    assert_eq!(
+        world.writes,
+        writes,
+        "a settled world is written to\n{}",
+        world.last_steps()
+    );
+    assert_eq!(world.service.as_ref().unwrap().status, before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn any_history(events in prop::collection::vec(event(), 1..12)) {
+        let mut world = World::new();
+        world.create(orders());
+        for event in &events {
+            happen(&mut world, event);
+            world.pass();
+            world.tick();
+            always(&world);
+        }
+        settled(&mut world);
+        always(&world);
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(24)
+}
+
+#[test]
+fn sixty_diverging_replicas_fit_into_the_status() {
+    let mut world = World::new();
+    let mut spec = orders();
+    spec.replicas = 60;
+    world.create(spec);
+    world.settle();
+    world.fate.diverging.insert(image(1));
+    world.fate.evidence = "login answered 401, expected 200; ".repeat(20);
+    world.annotate(ANNOTATION_RETRY, "1");
+    world.settle();
+    let status = world.service.as_ref().unwrap().status.as_ref().unwrap();
+    let consistency = status.consistency.as_ref().unwrap();
+    assert_eq!((consistency.agreeing, consistency.total), (0, 60));
+    assert!(consistency.replicas[0].message.starts_with("login answered 401"));
+    always(&world);
+}
