@@ -73,8 +73,6 @@ pub(crate) struct World {
     wrote: bool,
     now: Timestamp,
     trace: Vec<String>,
-    /// How often somebody took the key ring away.
-    pub(crate) losses: u32,
     /// The containers that were proved when a gate was opened, by pod UID.
     opened: BTreeMap<String, Value>,
 }
@@ -96,7 +94,6 @@ impl World {
             wrote: false,
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             trace: Vec::new(),
-            losses: 0,
             opened: BTreeMap::new(),
         }
     }
@@ -149,7 +146,6 @@ impl World {
     /// Somebody takes an object away.
     pub(crate) fn remove(&mut self, kind: Kind, name: &str) {
         self.say(format!("user: delete {kind:?}/{name}"));
-        self.losses += u32::from(kind == Kind::Secret && name == "orders-keys");
         self.api.remove(&ObjectKey::new(kind, name));
     }
 
