@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use accord_crds::AuthService;
-use accord_crds::meta::LABEL_SERVICE;
 use accord_plan::{Kind, Object};
 use serde_json::{Value, json};
 
@@ -52,7 +51,9 @@ fn declared(example: &AuthService) -> World {
             .value_from
             .as_ref()
             .and_then(|v| v.secret_key_ref.as_ref());
-        secret.iter().for_each(|s| world.occupy(Kind::Secret, &s.name));
+        if let Some(s) = &secret {
+            world.occupy(Kind::Secret, &s.name);
+        }
     }
     world.create(example.spec.clone());
     world
@@ -91,7 +92,7 @@ fn snapshot(name: &str, world: &World) {
         .api
         .iter()
         .filter(|o| !by_cluster.contains(&o.key.kind))
-        .map(|o| manifest(&o))
+        .map(|o| manifest(o))
         .collect();
     let mut status = json!(world.service.as_ref().unwrap().status);
     for condition in status["conditions"].as_array_mut().into_iter().flatten() {

@@ -96,7 +96,8 @@ fn what_runs_goes_on_under_a_contradiction() {
     world.create(orders());
     world.settle();
     world.edit(|s| {
-        s.bindings = serde_json::from_value(json!([{"env": "A", "file": "a", "source": "hostname"}])).unwrap()
+        s.bindings =
+            serde_json::from_value(json!([{"env": "A", "file": "a", "source": "hostname"}])).unwrap();
     });
     let pod = world.servers()[0].key.name.clone();
     world.restart(&pod);

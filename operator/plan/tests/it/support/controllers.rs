@@ -1,4 +1,4 @@
-//! Kubernetes' own controllers, one step at a time: Deployments roll with maxUnavailable 0, StatefulSets have one pod and
+//! Kubernetes' own controllers, one step at a time: Deployments roll with maxUnavailable 0, `StatefulSets` have one pod and
 //! one claim, kubelet starts containers and judges readiness, Jobs run what the application does.
 
 use accord_crds::meta::{GATE_AGREES, LABEL_ROLE};
@@ -144,7 +144,7 @@ fn replicate(api: &mut Api, set: &Object) {
     pods.sort_by_key(|p| (is_true(&p.value, "Ready"), std::cmp::Reverse(p.key.name.clone())));
     for pod in pods.iter().take(pods.len().saturating_sub(wanted)) {
         api.edit(&pod.key, |v| {
-            v["metadata"]["deletionTimestamp"] = "2026-01-01T01:00:00Z".into()
+            v["metadata"]["deletionTimestamp"] = "2026-01-01T01:00:00Z".into();
         });
     }
     let left = pods.len().min(wanted);
@@ -155,7 +155,7 @@ fn replicate(api: &mut Api, set: &Object) {
         .filter(|p| is_true(&p.value, "Ready"))
         .count();
     api.edit(&set.key, |v| {
-        v["status"] = json!({"replicas": left, "readyReplicas": ready})
+        v["status"] = json!({"replicas": left, "readyReplicas": ready});
     });
 }
 
@@ -188,7 +188,7 @@ fn keep_one(api: &mut Api, set: &Object) {
     }
     let generation = set.value["metadata"]["generation"].clone();
     api.edit(&set.key, |v| {
-        v["status"] = json!({"observedGeneration": generation, "replicas": 1})
+        v["status"] = json!({"observedGeneration": generation, "replicas": 1});
     });
 }
 

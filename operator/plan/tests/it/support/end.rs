@@ -3,13 +3,12 @@
 use accord_plan::{Kind, Object};
 use serde_json::{Value, json};
 
-use super::api::array;
 use super::controllers::is_true;
 use super::world::World;
 
 /// Everything that a person would call a difference, as sorted lines.
 pub(crate) fn state(world: &World) -> Vec<String> {
-    let mut lines: Vec<String> = world.api.iter().filter_map(|o| object(&o)).collect();
+    let mut lines: Vec<String> = world.api.iter().filter_map(|o| object(o)).collect();
     for (claim, database) in &world.stores.databases {
         for row in &database.ledger {
             lines.push(format!(
@@ -51,8 +50,7 @@ fn object(o: &Object) -> Option<String> {
         // Data that is kept is the same, not only alike.
         Kind::PersistentVolumeClaim => format!("{} {} {}", o.key, o.uid(), v["spec"]),
         Kind::Secret => format!("{} {} {}", o.key, v["data"], v["metadata"]["labels"]),
-        Kind::ConfigMap => format!("{} {}", o.key, v["data"]),
-        Kind::ControllerRevision => format!("{} {}", o.key, v["data"]),
+        Kind::ConfigMap | Kind::ControllerRevision => format!("{} {}", o.key, v["data"]),
         _ => format!("{} {} {}", o.key, v["metadata"]["labels"], v["spec"]),
     };
     anonymous(&mut text);
