@@ -3,6 +3,7 @@
 use accord_crds::meta::ANNOTATION_RETRY;
 use accord_crds::spec::DeletionPolicy;
 use accord_plan::Kind;
+use rstest::rstest;
 
 use crate::support::World;
 use crate::support::end;
@@ -340,20 +341,44 @@ fn children() -> Vec<(Kind, String)> {
         .collect()
 }
 
+/// With somebody else's object in the way: it is left alone, and the status says so.
+fn yields(kind: Kind, name: &str, end: &World) {
+    let theirs = end.api.get(kind, name).unwrap();
+    assert_eq!(
+        theirs["metadata"]["labels"],
+        serde_json::json!({"team": "somebody-else"})
+    );
+    assert_eq!(
+        theirs["data"]["theirs"], "dGhlaXJz",
+        "{kind:?}/{name} is left alone"
+    );
+    stalled(end, "Conflict");
+}
+
+#[rstest]
+#[case(Kind::Secret, "orders-keys")]
+#[case(Kind::ConfigMap, "orders-identity")]
+#[case(Kind::Service, "orders")]
+#[case(Kind::Deployment, "orders")]
+#[case(Kind::StatefulSet, "orders-postgres")]
+#[case(Kind::PodDisruptionBudget, "orders")]
+fn conflict(#[case] kind: Kind, #[case] name: &str) {
+    let occupied = |world: &mut World| world.occupy(kind, name);
+    let end = converges(
+        &format!("{kind:?}/{name} is somebody else's"),
+        &occupied,
+        &[&create_orders],
+    );
+    yields(kind, name, &end);
+}
+
 #[test]
-fn conflicts() {
+fn conflict_with_any_child() {
     for (kind, name) in children() {
-        let title = format!("{kind:?}/{name} is somebody else's");
-        let end = converges(&title, &|w: &mut World| w.occupy(kind, &name), &[&create_orders]);
-        let theirs = end.api.get(kind, &name).unwrap();
-        assert_eq!(
-            theirs["metadata"]["labels"],
-            serde_json::json!({"team": "somebody-else"})
-        );
-        assert_eq!(
-            theirs["data"]["theirs"], "dGhlaXJz",
-            "{kind:?}/{name} is left alone"
-        );
-        stalled(&end, "Conflict");
+        let mut world = World::new();
+        world.occupy(kind, &name);
+        create_orders(&mut world);
+        world.settle();
+        yields(kind, &name, &world);
     }
 }

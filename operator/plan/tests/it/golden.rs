@@ -91,7 +91,7 @@ fn snapshot(name: &str, world: &World) {
     let objects: Vec<Value> = world
         .api
         .iter()
-        .filter(|o| !by_cluster.contains(&o.key.kind))
+        .filter(|o| o.label(LABEL_SERVICE) == Some(SERVICE) && !by_cluster.contains(&o.key.kind))
         .map(|o| manifest(o))
         .collect();
     let mut status = json!(world.service.as_ref().unwrap().status);
