@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use accord_crds::AuthService;
+use accord_crds::meta::LABEL_SERVICE;
 use accord_plan::{Kind, Object};
 use serde_json::{Value, json};
 
