@@ -4,5 +4,6 @@
 mod convergence;
 mod golden;
 mod properties;
+mod repair;
 mod support;
 mod validation;
