@@ -1,5 +1,8 @@
 //! Crash before every single write, and read from a cache that lags: the end is always the same.
 
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use accord_crds::meta::ANNOTATION_RETRY;
 use accord_crds::spec::DeletionPolicy;
 use accord_plan::Kind;
@@ -7,18 +10,23 @@ use rstest::rstest;
 
 use crate::support::World;
 use crate::support::end;
-use crate::support::fixtures::orders;
+use crate::support::fixtures::{alone, external, orders};
+use crate::support::stores::Database;
 use crate::support::world::Crash;
 
 const FIRST: &str = "registry.example/orders:1";
 const SECOND: &str = "registry.example/orders:2";
 const THIRD: &str = "registry.example/orders:3";
 
+/// Crash points of all stories.
+static POINTS: AtomicUsize = AtomicUsize::new(0);
+
 /// One thing that happens; the world settles after it.
 type Step<'a> = &'a dyn Fn(&mut World);
 
 /// Runs a story undisturbed, with a crash before each of its writes (every second one with the operator away for long), and
 /// with a lagging cache: the end is the same. Returns that end, and prints the number of points.
+#[allow(clippy::explicit_write, reason = "println! would be captured")]
 fn converges(name: &str, before: Step, steps: &[Step]) -> World {
     let mut calm = World::new();
     before(&mut calm);
@@ -58,7 +66,9 @@ fn converges(name: &str, before: Step, steps: &[Step]) -> World {
     world.lagging = true;
     go_on(&mut world, steps);
     same(&world, "with a lagging cache");
-    println!("| {name} | {points} |");
+    let all = POINTS.fetch_add(points, Ordering::Relaxed) + points;
+    // Past the capture of the test runner: the number of points belongs into its output.
+    writeln!(std::io::stdout(), "| {name} | {points} points, {all} so far |").unwrap();
     calm
 }
 
@@ -118,6 +128,49 @@ fn stalled(world: &World, reason: &str) {
 fn create() {
     let end = converges("create", &nothing, &[&create_orders]);
     serves(&end, FIRST, 3);
+    ready(&end);
+}
+
+#[test]
+fn create_with_stores_of_somebody_else() {
+    let theirs = |world: &mut World| {
+        world.secret(
+            "their-database",
+            &[(
+                "uri",
+                "postgres://app:pw-of-theirs@db.example:5432/app?sslmode=require",
+            )],
+        );
+        world.secret(
+            "their-cache",
+            &[("uri", "rediss://:pw-of-theirs@cache.example:6379/0")],
+        );
+        let identifier = "theirs".to_owned();
+        world.stores.external = Some(Database {
+            identifier,
+            ..Database::default()
+        });
+    };
+    let create = |world: &mut World| world.create(external());
+    let end = converges("create with external stores", &theirs, &[&create]);
+    serves(&end, FIRST, 3);
+    ready(&end);
+    assert!(end.api.of(Kind::StatefulSet).is_empty());
+}
+
+#[test]
+fn create_and_restart_alone() {
+    let create = |world: &mut World| world.create(alone());
+    let restart = |world: &mut World| {
+        let pod = world.servers()[0].key.name.clone();
+        world.restart(&pod);
+    };
+    let end = converges(
+        "one replica without stores, restarted",
+        &nothing,
+        &[&create, &restart],
+    );
+    serves(&end, FIRST, 1);
     ready(&end);
 }
 

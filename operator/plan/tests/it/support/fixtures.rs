@@ -15,3 +15,24 @@ pub(crate) fn orders() -> AuthServiceSpec {
     }))
     .unwrap()
 }
+
+/// One replica that shares nothing.
+pub(crate) fn alone() -> AuthServiceSpec {
+    AuthServiceSpec {
+        replicas: 1,
+        database: None,
+        cache: None,
+        seeds: Vec::new(),
+        ..orders()
+    }
+}
+
+/// With a database and a cache that somebody else runs.
+pub(crate) fn external() -> AuthServiceSpec {
+    let secret = |name: &str| serde_json::json!({"external": {"secretRef": {"name": name}}});
+    AuthServiceSpec {
+        database: serde_json::from_value(secret("their-database")).unwrap(),
+        cache: serde_json::from_value(secret("their-cache")).unwrap(),
+        ..orders()
+    }
+}

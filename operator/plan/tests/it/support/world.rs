@@ -167,6 +167,16 @@ impl World {
             .unwrap();
     }
 
+    /// A Secret of a user's own.
+    pub(crate) fn secret(&mut self, name: &str, data: &[(&str, &str)]) {
+        let mut value = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}});
+        for (key, text) in data {
+            value["data"][*key] = encode(text).into();
+        }
+        let key = ObjectKey::new(Kind::Secret, name);
+        self.api.create(&Object { key, value }).unwrap();
+    }
+
     /// The container of a pod ends and is started again.
     pub(crate) fn restart(&mut self, pod: &str) {
         self.say(format!("container restart in {pod}"));
@@ -322,11 +332,27 @@ impl World {
             settings: settings(),
             objects: std::mem::take(&mut view.objects),
             foreign: self.memory.foreign.clone(),
-            referenced: BTreeMap::new(),
+            referenced: self.referenced(&view.service.spec),
             database: self.memory.database.clone(),
             cache: self.memory.cache.clone(),
             proofs: self.memory.proofs.clone(),
         }
+    }
+
+    /// The Secrets that a declaration names.
+    fn referenced(&self, spec: &AuthServiceSpec) -> BTreeMap<String, Option<Object>> {
+        let database = spec.database.as_ref().and_then(|d| d.external.as_ref());
+        let cache = spec.cache.as_ref().and_then(|c| c.external.as_ref());
+        let references = [database.map(|e| &e.secret_ref), cache.map(|e| &e.secret_ref)];
+        let names = references.into_iter().flatten().map(|r| r.name.clone());
+        let secrets = self.api.of(Kind::Secret);
+        let found = |name: &str| {
+            secrets
+                .iter()
+                .find(|s| s.key.name == name)
+                .map(|s| Object::clone(s))
+        };
+        names.map(|name| (name.clone(), found(&name))).collect()
     }
 
     /// Counts a write; true when the operator dies before it.
@@ -565,26 +591,24 @@ impl World {
         if live.is_some_and(|l| l["spec"]["template"]["spec"]["containers"][0]["image"] == *image) {
             return;
         }
-        let done = self.stores.databases.values().any(|d| {
-            d.done
-                .iter()
-                .any(|(kind, _, i)| kind == "migration" && i == image)
-        });
+        let done = |kind: &str, name: Option<&str>| {
+            let mut databases = self.stores.databases.values().chain(&self.stores.external);
+            databases.any(|d| {
+                d.done
+                    .iter()
+                    .any(|(k, n, i)| k == kind && name.map_or(i == image, |name| n == name))
+            })
+        };
         assert!(
-            done,
+            done("migration", None),
             "servers of {image} before its migration\n{}",
             self.last_steps()
         );
-        let seeds = spec.seeds.iter().filter(|_| spec.image == image).map(|s| &s.name);
-        for seed in seeds {
-            let done = self.stores.databases.values().any(|d| {
-                d.done
-                    .iter()
-                    .any(|(kind, name, _)| kind == "seed" && name == seed)
-            });
+        for seed in spec.seeds.iter().filter(|_| spec.image == image) {
+            let name = &seed.name;
             assert!(
-                done,
-                "servers of {image} before seed {seed}\n{}",
+                done("seed", Some(name)),
+                "servers of {image} before seed {name}\n{}",
                 self.last_steps()
             );
         }
