@@ -23,5 +23,8 @@ pub const ANNOTATION_RETRY: &str = "accord.dev/retry";
 /// Annotation on a Job and a pod template: the value of [`ANNOTATION_RETRY`] it was made for.
 pub const ANNOTATION_RETRIED: &str = "accord.dev/retried";
 
+/// Annotation on a server pod: when its gate was last closed. The condition says so too; this makes kubelet look at it.
+pub const ANNOTATION_GATE_CLOSED: &str = "accord.dev/gate-closed-at";
+
 /// The readiness gate of every server pod: true while the pod has proved that it honours what the others issue.
 pub const GATE_AGREES: &str = "accord.dev/agrees";
