@@ -12,6 +12,7 @@ pub mod embedded;
 pub mod exec;
 pub mod http;
 pub mod images;
+pub mod incidents;
 mod machine;
 pub mod paths;
 mod process;

@@ -66,7 +66,7 @@ fn declare<'a>(cluster: &'a Cluster, namespace: &str) -> Result<Service<'a>> {
     let yaml = paths::read(&paths::checkout().join("examples/django-orders/authservice.yaml"))?
         .replace(&image.reference(), &loaded.reference);
     cluster.namespace(namespace)?;
-    orders::demo_users(cluster, namespace)?;
+    orders::demo_users(cluster, namespace, orders::USERS)?;
     progress::say("kubectl apply -f examples/django-orders/authservice.yaml");
     cluster.apply_in(namespace, &yaml)?;
     let service = Service::new(cluster, namespace, "orders");

@@ -86,15 +86,15 @@ impl Tally {
 }
 
 /// Gives the demo's users a password of their own, once for each namespace.
-pub(crate) fn demo_users(cluster: &Cluster, namespace: &str) -> Result<()> {
-    if cluster.find("secret", namespace, USERS)?.is_some() {
+pub(crate) fn demo_users(cluster: &Cluster, namespace: &str, name: &str) -> Result<()> {
+    if cluster.find("secret", namespace, name)?.is_some() {
         return Ok(());
     }
     let mut random = [0_u8; 24];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
     let password = STANDARD.encode(random);
     let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": USERS}, "stringData": {"password": password}
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"password": password}
     });
     cluster.apply_in(namespace, &secret.to_string()).map(drop)
 }

@@ -65,7 +65,7 @@ impl Kit<'_> {
     /// The example's declaration with another image and number of replicas, and the Secret that it names.
     pub(super) fn orders_yaml(&self, image: &Image, replicas: u32) -> Result<String> {
         let reference = self.load(image)?;
-        orders::demo_users(self.cluster, self.namespace)?;
+        orders::demo_users(self.cluster, self.namespace, orders::USERS)?;
         let yaml = paths::read(&paths::checkout().join("examples/django-orders/authservice.yaml"))?;
         replaced(
             &replaced(&yaml, &Image::example("django-orders").reference(), &reference)?,

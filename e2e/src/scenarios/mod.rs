@@ -8,6 +8,7 @@ mod django_orders;
 mod django_page;
 mod drift;
 mod idle;
+mod incident;
 mod kit;
 mod leader;
 mod local_database;
@@ -73,6 +74,11 @@ pub const ALL: &[Scenario] = &[
         name: "local-database",
         shows: "replicas with a database each never take traffic, are named, and are withdrawn as an update",
         run: local_database::run,
+    },
+    Scenario {
+        name: "incident",
+        shows: "sessions in each replica's memory: a plain Deployment loses users, Accord none, and says why",
+        run: incident::run,
     },
     Scenario {
         name: "migration-failed",

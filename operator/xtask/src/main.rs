@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use accord_e2e::cluster::Cluster;
 use accord_e2e::images::Image;
-use accord_e2e::{demo, embedded, progress, scenarios, testing};
+use accord_e2e::{demo, embedded, incidents, progress, scenarios, testing};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
@@ -32,7 +32,7 @@ enum Command {
     #[command(subcommand)]
     Cluster(ClusterCommand),
     /// From nothing to a Django service whose replicas agree, with the proof.
-    Demo,
+    Demo(DemoArgs),
     /// Builds images where their inputs changed, and brings them to the cluster.
     Images {
         /// postgres, valkey, python, operator, or the name of a directory in examples/. Without names: all that the
@@ -47,6 +47,16 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+}
+
+#[derive(Args)]
+struct DemoArgs {
+    /// An incident in four ways instead: plain, as first declaration, as an update, mended. `all` runs every one.
+    #[arg(long, value_name = "NAME")]
+    incident: Option<String>,
+    /// Say which incidents there are.
+    #[arg(long)]
+    list: bool,
 }
 
 #[derive(Args)]
@@ -100,14 +110,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     }
     match &cli.command {
         Command::Cluster(command) => cluster(command),
-        Command::Demo => {
-            let perfect = demo::run(&target(cli)?)?;
-            Ok(if perfect {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
-        }
+        Command::Demo(args) => show(cli, args),
         Command::Images { names } => images(cli, names),
         Command::Test(args) => test(cli, args),
         Command::Gen { check } => testing::generate(*check).map(|()| ExitCode::SUCCESS),
@@ -120,6 +123,22 @@ fn target(cli: &Cli) -> Result<Cluster> {
         Some(context) => Cluster::context(context, cli.registry.as_deref()),
         None => Cluster::embedded(),
     }
+}
+
+fn show(cli: &Cli, args: &DemoArgs) -> Result<ExitCode> {
+    if args.list {
+        incidents::list();
+        return Ok(ExitCode::SUCCESS);
+    }
+    let perfect = match &args.incident {
+        Some(name) => incidents::run(&target(cli)?, name)?,
+        None => demo::run(&target(cli)?)?,
+    };
+    Ok(if perfect {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn test(cli: &Cli, args: &TestArgs) -> Result<ExitCode> {

@@ -1,0 +1,55 @@
+//! The applications of the incidents, as their users meet them. Data only; written down from the applications' own
+//! pages and not taken from Accord's recipes, so that the one can't hide a mistake of the other.
+
+/// An application of `examples/`.
+pub(super) struct App {
+    /// The directory, and the image's name.
+    pub(super) example: &'static str,
+    /// The name of the `AuthService` in its YAML.
+    pub(super) service: &'static str,
+    /// The declared hostname.
+    pub(super) host: &'static str,
+    /// The environment variable that chooses a fault.
+    pub(super) fault: &'static str,
+    /// The Secret with the demo users' password, under the key `password`.
+    pub(super) users: &'static str,
+    /// A demo user.
+    pub(super) user: &'static str,
+    /// Where a CSRF token comes from, if one is needed.
+    pub(super) csrf: Option<Csrf>,
+    /// Takes `username` and `password` as JSON.
+    pub(super) login: &'static str,
+    /// Says who is logged in, in the field `username`.
+    pub(super) me: &'static str,
+    /// Takes the refresh token, if there are tokens.
+    pub(super) refresh: Option<&'static str>,
+    /// Ends the session.
+    pub(super) logout: &'static str,
+    /// The session cookie, if there is one.
+    pub(super) cookie: Option<&'static str>,
+    /// True where a login gives tokens `access` and `refresh`.
+    pub(super) tokens: bool,
+}
+
+/// A token that a page sets as a cookie and wants back as a header.
+pub(super) struct Csrf {
+    pub(super) path: &'static str,
+    pub(super) cookie: &'static str,
+    pub(super) header: &'static str,
+}
+
+pub(super) const ORDERS: App = App {
+    example: "django-orders",
+    service: "orders",
+    host: "orders.example.com",
+    fault: "ORDERS_FAULT",
+    users: "orders-demo-users",
+    user: "staff1",
+    csrf: None,
+    login: "/api/auth/login/",
+    me: "/api/auth/me/",
+    refresh: Some("/api/auth/refresh/"),
+    logout: "/api/auth/logout/",
+    cookie: Some("sessionid"),
+    tokens: true,
+};

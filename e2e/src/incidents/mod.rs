@@ -1,0 +1,145 @@
+//! `cargo xtask demo --incident`: the incidents that Accord exists for, each on real applications in four ways: as a plain
+//! Deployment, as a first declaration under Accord, as an update of a release that works, and mended.
+//!
+//! An incident is a line in [`ALL`]; an application is an entry in `apps`. What users meet is measured by their visits
+//! from outside; what Accord says is read from status.
+
+mod apps;
+mod load;
+mod plain;
+mod report;
+mod stages;
+mod visit;
+
+use anyhow::{Context, Result, ensure};
+
+use self::apps::App;
+use self::report::Report;
+use crate::cluster::Cluster;
+use crate::demo;
+use crate::progress;
+
+/// One incident.
+pub struct Incident {
+    /// What it is called with `--incident`.
+    pub name: &'static str,
+    /// What was reported.
+    pub reported: &'static str,
+    /// The application.
+    app: &'static App,
+    /// The value of the application's fault variable.
+    fault: &'static str,
+    /// What Accord has to say of the pods: any of these, and nothing else.
+    reasons: &'static [&'static str],
+    /// What was done by hand on the plain replicas, as in the report.
+    by_hand: plain::ByHand,
+}
+
+/// Every incident.
+pub const ALL: &[Incident] = &[
+    Incident {
+        name: "orders-local-database",
+        reported: "a SQLite file on each machine; users were made by hand on one of them",
+        app: &apps::ORDERS,
+        fault: "local-database",
+        reasons: &["LocalDatabase"],
+        by_hand: plain::ByHand {
+            on_each: &["python", "manage.py", "migrate", "--noinput"],
+            on_first: &["python", "manage.py", "create_demo_users"],
+        },
+    },
+    Incident {
+        name: "orders-local-session",
+        reported: "sessions in the memory of each process",
+        app: &apps::ORDERS,
+        fault: "local-session",
+        reasons: &["LocalSession"],
+        by_hand: plain::ByHand::NOTHING,
+    },
+    Incident {
+        name: "orders-local-revocation",
+        reported: "a logout is known to one server only",
+        app: &apps::ORDERS,
+        fault: "local-revocation",
+        reasons: &["LocalRevocation"],
+        by_hand: plain::ByHand::NOTHING,
+    },
+    Incident {
+        name: "orders-key-per-start",
+        reported: "a new secret key at each start",
+        app: &apps::ORDERS,
+        fault: "key-per-start",
+        reasons: &["KeyMismatch"],
+        by_hand: plain::ByHand::NOTHING,
+    },
+];
+
+/// Says which incidents there are.
+pub fn list() {
+    for incident in ALL {
+        println!("{:<26} {}", incident.name, incident.reported);
+    }
+}
+
+/// The incidents of a name, or `all`.
+fn choose(name: &str) -> Result<Vec<&'static Incident>> {
+    if name == "all" {
+        return Ok(ALL.iter().collect());
+    }
+    let found = ALL.iter().find(|i| i.name == name).with_context(|| {
+        let known: Vec<&str> = ALL.iter().map(|i| i.name).collect();
+        format!(
+            "there is no incident `{name}`; there are: {}, and all",
+            known.join(", ")
+        )
+    })?;
+    Ok(vec![found])
+}
+
+/// Runs an incident, or all; true when each was as Accord promises.
+pub fn run(cluster: &Cluster, name: &str) -> Result<bool> {
+    let chosen = choose(name)?;
+    ensure!(
+        cluster.is_embedded(),
+        "the incidents send users to a Service's own address, which is reached on the embedded cluster only: leave out \
+         --context"
+    );
+    demo::install(cluster)?;
+    let mut report = Report::default();
+    for incident in chosen {
+        progress::say(&format!("── {}: {}", incident.name, incident.reported));
+        report.add(stages::run(cluster, incident)?);
+    }
+    report.print();
+    Ok(report.is_perfect())
+}
+
+/// One incident as a scenario: an error when anything was otherwise than promised.
+pub(crate) fn show(cluster: &Cluster, name: &str) -> Result<String> {
+    let mut words = Vec::new();
+    for incident in choose(name)? {
+        let row = stages::run(cluster, incident)?;
+        row.ensure_kept()?;
+        words.push(row.sentence());
+    }
+    Ok(words.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_an_unknown_one_lists_the_known() {
+        let mut names: Vec<&str> = ALL.iter().map(|i| i.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        let error = choose("no-such").err().unwrap().to_string();
+        assert!(
+            error.contains("orders-local-database") && error.contains("all"),
+            "{error}"
+        );
+        assert_eq!(choose("all").unwrap().len(), ALL.len());
+    }
+}

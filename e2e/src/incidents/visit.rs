@@ -1,0 +1,173 @@
+//! One visit of one user: login, what only a user may see, refresh, logout, and what must be over then. Each request has
+//! a connection of its own, so behind a Service each may be answered by another replica.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::apps::App;
+use crate::http::{Answer, PodHttp, Request};
+
+/// How a visit went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Visit {
+    /// Every answer was as it should be.
+    Right,
+    /// An answer wasn't.
+    Wrong(String),
+    /// No answer came.
+    Unanswered(String),
+}
+
+/// Who visits what.
+pub(super) struct User<'a> {
+    pub(super) app: &'a App,
+    pub(super) password: &'a str,
+}
+
+/// What a login gave.
+#[derive(Default)]
+struct Held {
+    cookies: BTreeMap<&'static str, String>,
+    access: Option<String>,
+    refresh: Option<String>,
+}
+
+impl User<'_> {
+    /// Logs in at `home` and goes on at `there`.
+    pub(super) fn visit(&self, home: &PodHttp, there: &PodHttp) -> Visit {
+        match self.walk(home, there) {
+            Ok(()) => Visit::Right,
+            Err(visit) => visit,
+        }
+    }
+
+    fn walk(&self, home: &PodHttp, there: &PodHttp) -> Result<(), Visit> {
+        let app = self.app;
+        let mut held = Held::default();
+        self.log_in(home, &mut held)?;
+        self.is_known(there, &held, true)?;
+        if let (Some(path), Some(token)) = (app.refresh, &held.refresh) {
+            let answer = ask(
+                "the refresh",
+                there,
+                &self.post(path, &json!({"refresh": token}), &held),
+            )?;
+            expect("the refresh", there, &answer, answer.status == 200)?;
+            held.access = answer.field("access").map(str::to_owned);
+            held.refresh = answer.field("refresh").map(str::to_owned).or(held.refresh);
+            self.is_known(there, &held, true)?;
+        }
+        let body = held
+            .refresh
+            .as_ref()
+            .map_or_else(|| json!({}), |token| json!({"refresh": token}));
+        let mut request = self.post(app.logout, &body, &held);
+        if let Some(access) = &held.access {
+            request = request.bearer(access);
+        }
+        let answer = ask("the logout", there, &request)?;
+        expect("the logout", there, &answer, (200..300).contains(&answer.status))?;
+        // An access token lives until it expires; session and refresh token are over, wherever they are shown.
+        self.is_known(home, &held, false)?;
+        if let (Some(path), Some(token)) = (app.refresh, &held.refresh) {
+            let what = "the refresh token after logout";
+            let answer = ask(what, home, &self.post(path, &json!({"refresh": token}), &held))?;
+            expect(what, home, &answer, matches!(answer.status, 400 | 401 | 403))?;
+        }
+        Ok(())
+    }
+
+    fn log_in(&self, at: &PodHttp, held: &mut Held) -> Result<(), Visit> {
+        let app = self.app;
+        if let Some(csrf) = &app.csrf {
+            let answer = ask("the CSRF token", at, &Request::get(csrf.path).host(app.host))?;
+            let token = answer.cookie(csrf.cookie);
+            expect("the CSRF token", at, &answer, token.is_some())?;
+            held.cookies.extend(token.map(|token| (csrf.cookie, token)));
+        }
+        let body = json!({"username": app.user, "password": self.password});
+        let answer = ask("the login", at, &self.post(app.login, &body, held))?;
+        let cookie = app.cookie.and_then(|name| Some((name, answer.cookie(name)?)));
+        let complete = cookie.is_some() == app.cookie.is_some()
+            && (!app.tokens || answer.field("access").is_some() && answer.field("refresh").is_some());
+        expect("the login", at, &answer, answer.status == 200 && complete)?;
+        held.cookies.extend(cookie);
+        if let Some(csrf) = &app.csrf {
+            held.cookies
+                .extend(answer.cookie(csrf.cookie).map(|token| (csrf.cookie, token)));
+        }
+        held.access = answer.field("access").map(str::to_owned);
+        held.refresh = answer.field("refresh").map(str::to_owned);
+        Ok(())
+    }
+
+    /// The session is that of the user or nobody's; while it lives, the access token too.
+    fn is_known(&self, at: &PodHttp, held: &Held, lives: bool) -> Result<(), Visit> {
+        let app = self.app;
+        let right = |answer: &Answer| {
+            if lives {
+                answer.status == 200 && answer.field("username") == Some(app.user)
+            } else {
+                answer.status == 401
+            }
+        };
+        if let Some(value) = app.cookie.and_then(|name| held.cookies.get(name)) {
+            let what = if lives {
+                "the session"
+            } else {
+                "the session after logout"
+            };
+            let request = Request::get(app.me)
+                .host(app.host)
+                .cookie(app.cookie.unwrap_or_default(), value);
+            let answer = ask(what, at, &request)?;
+            expect(what, at, &answer, right(&answer))?;
+        }
+        if let Some(access) = held.access.as_ref().filter(|_| lives) {
+            let answer = ask(
+                "the access token",
+                at,
+                &Request::get(app.me).host(app.host).bearer(access),
+            )?;
+            expect("the access token", at, &answer, right(&answer))?;
+        }
+        Ok(())
+    }
+
+    /// A POST with the cookies that are held, and the CSRF token where one is wanted.
+    fn post(&self, path: &str, body: &serde_json::Value, held: &Held) -> Request {
+        let mut request = Request::post(path, body).host(self.app.host);
+        if !held.cookies.is_empty() {
+            let pairs: Vec<String> = held
+                .cookies
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            request = request.header("Cookie", &pairs.join("; "));
+        }
+        if let Some(csrf) = &self.app.csrf
+            && let Some(token) = held.cookies.get(csrf.cookie)
+        {
+            request = request.header(csrf.header, token);
+        }
+        request
+    }
+}
+
+fn ask(what: &str, at: &PodHttp, request: &Request) -> Result<Answer, Visit> {
+    // Errors name the path, never a header or a body.
+    at.send(request)
+        .map_err(|error| Visit::Unanswered(format!("{what}: {error:#}")))
+}
+
+fn expect(what: &str, at: &PodHttp, answer: &Answer, right: bool) -> Result<(), Visit> {
+    if right {
+        return Ok(());
+    }
+    Err(Visit::Wrong(format!(
+        "{what} at {}: answered {}",
+        at.pod(),
+        answer.status
+    )))
+}
