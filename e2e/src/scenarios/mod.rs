@@ -7,6 +7,7 @@ mod custom;
 mod django_orders;
 mod django_page;
 mod drift;
+mod external;
 mod idle;
 mod incident;
 mod kit;
@@ -94,6 +95,11 @@ pub const ALL: &[Scenario] = &[
         name: "custom",
         shows: "an application without a preset agrees by what is written out in its declaration",
         run: custom::run,
+    },
+    Scenario {
+        name: "external",
+        shows: "a database and a cache that Accord doesn't run serve as well, and are checked",
+        run: external::run,
     },
     Scenario {
         name: "idle",
