@@ -4,14 +4,14 @@ Runs as any user on a read-only root filesystem; only /tmp must be writable.
 """
 
 import os
-import subprocess
-import sys
+
+from config import faults
 
 wsgi_app = "config.wsgi:application"
 bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
 
 # Two processes, four threads each: at most 8 database connections a replica.
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+workers = faults.workers(int(os.environ.get("WEB_CONCURRENCY", "2")))
 threads = int(os.environ.get("WEB_THREADS", "4"))
 worker_class = "gthread"
 
@@ -32,10 +32,5 @@ access_log_format = '%(t)s %(h)s "%(m)s %(U)s" %(s)s %(B)s %(D)sus'
 
 
 def on_starting(server):
-    """With ORDERS_DATABASE=sqlite each replica migrates a file of its own.
-
-    That is how the incident came about which this example shows. The declared
-    database is never migrated from here: N replicas would race.
-    """
-    if os.environ.get("ORDERS_DATABASE") == "sqlite":
-        subprocess.run([sys.executable, "manage.py", "migrate", "--noinput"], check=True)
+    """Nothing, unless a fault is played. The declared database is never migrated from here: N replicas would race."""
+    faults.start()

@@ -6,3 +6,6 @@ class AccountsConfig(AppConfig):
 
     def ready(self):
         from accounts import signals  # noqa: F401  (connects the receivers)
+        from config import faults
+
+        faults.change_application()

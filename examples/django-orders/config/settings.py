@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from config import env
+from config import env, faults
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -40,32 +40,20 @@ _redis_url = env.required_url(
     "rediss://:PASSWORD@HOST:6379/0, the same server for every replica",
 )
 
-# `sqlite` plays the fault that this example is about: each replica then writes
-# a database of its own. It exists so that the fault can be shown; see README.md.
-ORDERS_DATABASE = env.choice("ORDERS_DATABASE", ("declared", "sqlite"), "declared")
-
-if ORDERS_DATABASE == "sqlite":
-    DATABASES = {
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": os.environ.get("ORDERS_SQLITE_PATH", "/tmp/orders.sqlite3"),
-        }
-    }
-else:
-    DATABASES = {
-        "default": dj_database_url.parse(
-            _database_url,
-            # Kept for a minute and checked before use, so that a restarted
-            # database costs a reconnect and not an error.
-            conn_max_age=60,
-            conn_health_checks=True,
-        )
-    }
-    _options = DATABASES["default"].setdefault("OPTIONS", {})
-    _options.setdefault("connect_timeout", 5)
-    if "PGAPPNAME" not in os.environ:
-        # The replica's name in pg_stat_activity: who holds which connection.
-        _options.setdefault("application_name", socket.gethostname()[:63])
+DATABASES = {
+    "default": dj_database_url.parse(
+        _database_url,
+        # Kept for a minute and checked before use, so that a restarted
+        # database costs a reconnect and not an error.
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
+_options = DATABASES["default"].setdefault("OPTIONS", {})
+_options.setdefault("connect_timeout", 5)
+if "PGAPPNAME" not in os.environ:
+    # The replica's name in pg_stat_activity: who holds which connection.
+    _options.setdefault("application_name", socket.gethostname()[:63])
 
 CACHES = {
     "default": {
@@ -202,3 +190,7 @@ LOGGING = {
         "django": {"handlers": ["stdout"], "level": LOG_LEVEL, "propagate": False},
     },
 }
+
+# --- Faults, for showing them; an application of your own ends above --------
+
+faults.change(globals())

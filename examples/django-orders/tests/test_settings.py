@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from django.test import SimpleTestCase
+
+from config.faults import FAULTS
 
 PROJECT = Path(__file__).resolve().parent.parent
 GOOD = {
@@ -62,3 +65,17 @@ class SettingsTests(SimpleTestCase):
         self.assertIn("postgresql", settings(engine, ORDERS_DATABASE="").stdout)
         self.assertIn("sqlite3", settings(engine, ORDERS_DATABASE="sqlite").stdout)
         self.assertIn("ORDERS_DATABASE is 'mysql'", settings(ORDERS_DATABASE="mysql").stderr)
+
+    def test_an_unknown_fault_is_refused_by_name(self):
+        result = settings(ORDERS_FAULT="local-databse")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("ORDERS_FAULT is 'local-databse', expected one of none, local-d", result.stderr)
+
+    def test_a_job_with_the_servers_environment_stays_right(self):
+        show = "print(s.DATABASES['default']['ENGINE'], s.SESSION_ENGINE, s.SECRET_KEY)"
+        right = settings(show).stdout
+        self.assertIn("postgresql config.sessions kkk", right)
+        with tempfile.TemporaryDirectory() as local:
+            for fault in FAULTS:
+                with self.subTest(fault=fault):
+                    self.assertEqual(settings(show, ORDERS_FAULT=fault, TMPDIR=local).stdout, right)
