@@ -58,8 +58,6 @@ pub struct Answer<T> {
 pub struct DatabaseFacts {
     /// `system_identifier` of `pg_control_system()`, or, where that isn't allowed, empty.
     pub system_identifier: String,
-    /// `max_connections`
-    pub max_connections: i32,
     /// True when it holds no table besides the ledger's.
     pub is_empty: bool,
     /// The rows of the ledger for this service; `None` when it couldn't be read.

@@ -86,10 +86,6 @@ pub(super) async fn ask(check: &DatabaseCheck) -> Result<DatabaseFacts, Error> {
             .fetch_one(&mut conn)
             .await
             .map_err(at("look for tables"))?,
-        max_connections: sqlx::query_scalar("SELECT current_setting('max_connections')::integer")
-            .fetch_one(&mut conn)
-            .await
-            .map_err(at("read max_connections"))?,
         ledger: Some(rows.into_iter().map(row).collect()),
     };
     let _ = conn.close().await;

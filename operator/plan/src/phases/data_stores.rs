@@ -13,7 +13,7 @@ use crate::endpoint::{self, CacheEndpoint, DatabaseEndpoint};
 use crate::gate::Gate;
 use crate::key::{Kind, Object};
 use crate::labels::Role;
-use crate::observed::{Answer, DatabaseFacts};
+use crate::observed::{Answer, CacheFacts, DatabaseFacts};
 use crate::outcome::{CacheCheck, Checks, DatabaseCheck};
 use crate::phases::Draft;
 
@@ -40,7 +40,21 @@ pub fn run(context: &Context, draft: &mut Draft, checks: &mut Checks) -> Gate {
     gates
         .into_iter()
         .find(|g| !g.is_open())
-        .unwrap_or_else(|| Gate::open(ANSWERING))
+        .unwrap_or_else(|| Gate::open(answering(context.observed.cache.as_ref())))
+}
+
+/// With a warning where a full cache would log users out. Managed caches never evict; for others it's their owner's
+/// choice, and no reason to stop.
+fn answering(cache: Option<&Answer<CacheFacts>>) -> String {
+    let policy = cache
+        .and_then(|answer| answer.facts.as_ref().ok())
+        .map_or("", |facts| facts.eviction_policy.as_str());
+    if matches!(policy, "" | "noeviction") {
+        return ANSWERING.into();
+    }
+    format!(
+        "{ANSWERING} When the cache's memory is full it drops sessions (maxmemory-policy {policy}): set noeviction."
+    )
 }
 
 fn run_database(
@@ -308,4 +322,22 @@ pub fn ledger<'a>(context: &Context<'a>, checks: &Checks) -> Option<&'a [crate::
         .as_ref()
         .filter(|a| a.trigger == *trigger)?;
     answer.facts.as_ref().ok()?.ledger.as_deref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_evicts_is_warned_of() {
+        let answer = |policy: &str| Answer {
+            trigger: String::new(),
+            facts: Ok(CacheFacts {
+                eviction_policy: policy.into(),
+            }),
+        };
+        assert_eq!(answering(None), ANSWERING);
+        assert_eq!(answering(Some(&answer("noeviction"))), ANSWERING);
+        assert!(answering(Some(&answer("allkeys-lru"))).contains("maxmemory-policy allkeys-lru"));
+    }
 }

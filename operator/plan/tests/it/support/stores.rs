@@ -75,7 +75,6 @@ impl Stores {
         let database = self.reachable(api).ok_or("connection refused")?;
         Ok(DatabaseFacts {
             system_identifier: database.identifier.clone(),
-            max_connections: 200,
             is_empty: false,
             ledger: Some(database.ledger.clone()),
         })
