@@ -1,11 +1,14 @@
 //! What `/metrics` tells. May touch nothing but its own counters.
 
+mod probe;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use accord_crds::status::AuthServiceStatus;
+use accord_plan::agreement::Observations;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -32,6 +35,7 @@ pub(crate) struct Metrics {
     /// The verdict that is told of each service now.
     verdicts: Mutex<HashMap<Key, String>>,
     leader: Gauge,
+    probes: probe::Probes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,6 +96,7 @@ impl Default for Metrics {
             verdict: Family::default(),
             verdicts: Mutex::default(),
             leader: Gauge::default(),
+            probes: probe::Probes::default(),
             registry: Registry::default(),
         };
         registry.register("reconciles", "Passes over a service", metrics.reconciles.clone());
@@ -131,6 +136,7 @@ impl Default for Metrics {
             "1 for the verdict on a service's replicas",
             metrics.verdict.clone(),
         );
+        metrics.probes.register(&mut registry);
         registry.register("leader", "1 when this copy leads", metrics.leader.clone());
         Self { registry, ..metrics }
     }
@@ -171,6 +177,11 @@ impl Metrics {
         self.leader.set(leads.into());
     }
 
+    /// What an exchange with a service's replicas showed.
+    pub(crate) fn probed(&self, key: &Key, seen: &Observations) {
+        self.probes.seen(key, seen);
+    }
+
     /// What stands in a service's status now.
     pub(crate) fn service(&self, key: &Key, status: &AuthServiceStatus) {
         let is_ready = status
@@ -199,6 +210,7 @@ impl Metrics {
             self.replicas.remove(&replica_labels(key, state));
         }
         self.tell_verdict(key, None);
+        self.probes.forget(key);
     }
 
     fn tell_verdict(&self, key: &Key, verdict: Option<String>) {

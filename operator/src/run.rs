@@ -78,11 +78,12 @@ fn context(
     trigger: &Trigger,
 ) -> Context {
     let (proved, answered) = (trigger.clone(), trigger.clone());
+    let probed = Arc::clone(&metrics);
     Context {
         index: Arc::new(Mutex::new(Index::default())),
         settings: settings.for_plan(),
         checks: Checks::new(move |key| answered.now(key)),
-        prober: Prober::new(move |key| proved.now(key)),
+        prober: Prober::new(move |key| proved.now(key)).measured(move |key, seen| probed.probed(key, seen)),
         events: Events::new(client.clone(), identity),
         metrics,
         client,

@@ -5,6 +5,7 @@
 
 mod database;
 mod examiner;
+mod measured;
 mod schedule;
 mod service;
 
@@ -12,13 +13,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use accord_exchange::{Client, Limits};
-use accord_plan::agreement::Proof;
+use accord_plan::agreement::{Observations, Proof};
 use accord_plan::probe::ProbeRequest;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use examiner::{Examiner, Network};
+use measured::{Measure, Measured};
 
 /// Namespace and name of a service.
 pub type ServiceKey = (String, String);
@@ -33,6 +35,7 @@ type Proofs = Arc<Mutex<BTreeMap<String, Proof>>>;
 pub struct Prober {
     examiner: Option<Network>,
     notify: Notify,
+    measure: Measure,
     tasks: TaskTracker,
     all: CancellationToken,
     services: Mutex<BTreeMap<ServiceKey, Handle>>,
@@ -69,11 +72,19 @@ impl Prober {
         Self {
             examiner,
             notify: Arc::new(notify),
+            measure: Arc::new(|_, _| {}),
             tasks: TaskTracker::new(),
             services: Mutex::default(),
             _end: all.clone().drop_guard(),
             all,
         }
+    }
+
+    /// Tells of every exchange, whatever follows from it.
+    #[must_use]
+    pub fn measured(mut self, measure: impl Fn(&ServiceKey, &Observations) + Send + Sync + 'static) -> Self {
+        self.measure = Arc::new(measure);
+        self
     }
 
     /// Says what is to be proved; `None` stops. Cheap when it is what was said before. Needs a Tokio runtime.
@@ -93,7 +104,12 @@ impl Prober {
             });
             return;
         }
-        let handle = self.start(key, request, examiner.clone());
+        let examiner = Measured {
+            inner: examiner.clone(),
+            key: key.clone(),
+            measure: Arc::clone(&self.measure),
+        };
+        let handle = self.start(key, request, examiner);
         services.insert(key.clone(), handle);
     }
 
