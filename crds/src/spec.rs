@@ -113,6 +113,11 @@ fn default_replicas() -> i32 {
 pub enum Framework {
     /// Django, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ALLOWED_HOSTS`, `CSRF_TRUSTED_ORIGINS`.
     Django,
+    /// Flask with SQLAlchemy, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `SECRET_KEY_FALLBACKS`, `TRUSTED_HOSTS`.
+    Flask,
+    /// `FastAPI` with asyncpg, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ALLOWED_HOSTS`.
+    #[serde(rename = "FastAPI")]
+    FastApi,
     /// Nothing is assumed: declare bindings, the recipe, the canary's command and the migration.
     Custom,
     /// A preset of a newer version.
@@ -126,6 +131,8 @@ impl Framework {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Django => "Django",
+            Self::Flask => "Flask",
+            Self::FastApi => "FastAPI",
             Self::Custom => "Custom",
             Self::Unknown => "Unknown",
         }

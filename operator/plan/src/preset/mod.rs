@@ -2,6 +2,8 @@
 
 mod custom;
 mod django;
+mod fastapi;
+mod flask;
 
 use accord_crds::Recipe;
 use accord_crds::spec::{Binding, BindingSource, Framework};
@@ -30,6 +32,8 @@ impl Preset {
     pub fn of(framework: Framework) -> Option<Self> {
         match framework {
             Framework::Django => Some(django::preset()),
+            Framework::Flask => Some(flask::preset()),
+            Framework::FastApi => Some(fastapi::preset()),
             Framework::Custom => Some(custom::preset()),
             Framework::Unknown => None,
         }
