@@ -1,5 +1,6 @@
 """What has to hold for whatever values the chart is rendered with."""
 
+import json
 import re
 import sys
 import unittest
@@ -24,7 +25,7 @@ ALL_OPTIONS = {
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
     "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": []}]}}},
-    "monitoring": {"serviceMonitor": {"enabled": True, "interval": "1m", "labels": {"release": "prometheus"}}},
+    "monitoring": {"serviceMonitor": {"enabled": True, "interval": "1m", "labels": {"release": "prometheus"}}, "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboard": {"enabled": True}},
 }
 NOTHING_CLUSTER_WIDE = {
     "watchNamespaces": ["shop"],
@@ -307,6 +308,7 @@ class AllOptions(unittest.TestCase):
         monitor = only(objects, "ServiceMonitor")
         self.assertEqual(monitor["metadata"]["labels"]["release"], "prometheus")
         self.assertEqual(monitor["spec"]["endpoints"], [{"port": "http", "path": "/metrics", "interval": "1m"}])
+        self.assertEqual(only(objects, "PrometheusRule")["metadata"]["labels"]["release"], "prometheus")
         self.assertEqual({key: value for key, value in env(objects).items() if key.startswith("ACCORD_") or key == "RUST_LOG"}, {
             "ACCORD_LEASE_NAME": "accord",
             "ACCORD_WATCH_NAMESPACES": "shop,forum",
@@ -318,6 +320,24 @@ class AllOptions(unittest.TestCase):
             "ACCORD_LOG_FORMAT": "text",
             "RUST_LOG": "info,kube=warn",
         })
+
+    def test_rules_and_dashboard_use_metrics_that_there_are(self):
+        """What no metric feeds never fires and shows nothing."""
+        code = "".join(path.read_text() for path in sorted((ROOT / "operator/src").glob("metrics*")) + sorted((ROOT / "operator/src/metrics").glob("*.rs")) if path.is_file())
+        known = {"accord_" + name for name in re.findall(r'register(?:_with_unit)?\(\s*"([a-z_]+)"', code)}
+        self.assertIn("accord_leader", known)
+        objects = render(values=ALL_OPTIONS)
+        alerts = [rule for group in only(objects, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+        panels = json.loads(only(objects, "ConfigMap")["data"]["accord.json"])["panels"]
+        queries = [rule["expr"] for rule in alerts] + [target["expr"] for panel in panels for target in panel["targets"]]
+        self.assertGreater(len(queries), 15)
+        for query in queries:
+            for name in re.findall(r"accord_[a-z_]+", query):
+                self.assertIn(re.sub(r"(_seconds)?(_bucket|_total)?$", "", name), known, query)
+        for rule in alerts:
+            self.assertTrue(rule["annotations"]["summary"], rule)
+            for text in rule["annotations"].values():
+                self.assertEqual(text.count("{{"), text.count("$labels"), text)
 
     def test_long_release_names_stay_within_bounds(self):
         release = "a" * 53
