@@ -139,7 +139,15 @@ reasons! {
     Verifying,
     /// At least one replica doesn't honour what the others issue.
     ReplicasDiverge,
-    /// No replica could be verified.
+    /// No replica agrees, and one alone takes traffic, as declared.
+    ServingOne,
+    /// A replica that agreed diverges: it gets no new connections (event).
+    ReplicaIsolated,
+    /// An isolated replica still diverges and is evicted (event).
+    ReplicaEvicted,
+    /// A replica that can't be verified takes traffic unproved, as declared (event).
+    ReplicaAdmitted,
+    /// Some replicas could not be verified.
     VerificationBroken,
     /// Replicas can't be reached by the prober although kubelet says that they are ready.
     ProbeBlocked,

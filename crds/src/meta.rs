@@ -28,3 +28,7 @@ pub const ANNOTATION_GATE_CLOSED: &str = "accord.dev/gate-closed-at";
 
 /// The readiness gate of every server pod: true while the pod has proved that it honours what the others issue.
 pub const GATE_AGREES: &str = "accord.dev/agrees";
+/// Reason of an open gate: the pod can't be verified, and was let in unproved (`onUnverifiable: Admit`).
+pub const GATE_UNPROVED: &str = "AdmittedUnproved";
+/// Reason of an open gate: no pod agrees, and this one alone takes traffic (`whenNoneAgree: ServeOne`).
+pub const GATE_ALONE: &str = "ServesAlone";

@@ -47,7 +47,8 @@ use crate::status::AuthServiceStatus;
     validation = Rule::new("!has(oldSelf.cache) || has(self.cache)").message("spec.cache can't be taken away once declared: the sessions are in it. Put it back; to start over, create an AuthService of another name.").field_path(".cache"),
     validation = Rule::new("has(self.database) || ((!has(self.seeds) || self.seeds.size() == 0) && !has(self.migration))").message("spec.seeds or spec.migration is set without spec.database: there is nothing to load or to migrate. Declare 'database: {managed: {}}' (or 'external'), or take them away."),
     validation = Rule::new("self.framework != 'Custom' || !has(self.database) || (has(self.verification) && has(self.verification.recipe))").message("spec.framework is Custom and spec.verification.recipe is not set: Accord has to know how to log in to prove that replicas agree. Add the recipe, or use a preset."),
-    validation = Rule::new("self.framework != 'Custom' || !has(self.database) || (has(self.verification) && has(self.verification.canary))").message("spec.framework is Custom and spec.verification.canary is not set: Accord has to know the command that creates the account it logs in with. Add canary.command, or use a preset.")
+    validation = Rule::new("self.framework != 'Custom' || !has(self.database) || (has(self.verification) && has(self.verification.canary))").message("spec.framework is Custom and spec.verification.canary is not set: Accord has to know the command that creates the account it logs in with. Add canary.command, or use a preset."),
+    validation = Rule::new("!has(self.verification) || !has(self.verification.isolation) || !has(self.verification.isolation.minAvailable) || !has(self.replicas) || self.replicas <= 1 || self.verification.isolation.minAvailable < self.replicas").message("spec.verification.isolation.minAvailable is not less than spec.replicas: no replica that diverges could ever be isolated. Lower it, or declare more replicas.").field_path(".verification.isolation.minAvailable")
 )]
 pub struct AuthServiceSpec {
     /// The preset: default bindings, command, port, health path and recipe. Every part can be overridden.
@@ -481,6 +482,59 @@ pub struct Verification {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 3600))]
     pub interval_seconds: Option<i32>,
+    /// What becomes of replicas that agreed and don't any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// What users get when every replica was examined and none agrees. Default: `Hold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_none_agree: Option<WhenNoneAgree>,
+    /// What becomes of new replicas about which nothing can be said, for example because the canary is locked. Default: `Hold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_unverifiable: Option<OnUnverifiable>,
+}
+
+/// What becomes of replicas that agreed and don't any more: they get no new connections, and are replaced if it lasts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Isolation {
+    /// How many ready, proved replicas have to be left for another one to be isolated or evicted. It has to be less than
+    /// `replicas` (and than an autoscaler's minimum). Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 500))]
+    pub min_available: Option<i32>,
+    /// Seconds after which an isolated replica that still diverges is evicted, one at a time, so that connections that were
+    /// open before end too. Default: 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub replace_after_seconds: Option<i32>,
+}
+
+/// What users get when every replica was examined and none agrees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenNoneAgree {
+    /// What takes traffic goes on, what doesn't takes none.
+    #[default]
+    Hold,
+    /// The oldest replica alone takes traffic, so that users meet one consistent state.
+    ServeOne,
+    /// A choice of a newer version: as `Hold`.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// What becomes of new replicas about which nothing can be said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnUnverifiable {
+    /// They wait until they can be verified.
+    #[default]
+    Hold,
+    /// They take traffic unproved. One that diverges never does.
+    Admit,
+    /// A choice of a newer version: as `Hold`.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// The account that the prober logs in with: without any right.

@@ -1,6 +1,8 @@
 //! Carries out the plan's writes, in order. The only place that writes objects; it decides nothing but what to make of
 //! the API server's answer.
 
+use std::time::Duration;
+
 use accord_crds::AuthService;
 use accord_crds::meta::{ANNOTATION_GATE_CLOSED, FINALIZER, GATE_AGREES, LABEL_SERVICE, MANAGER};
 use accord_plan::observed::Objects;
@@ -26,7 +28,22 @@ pub(crate) struct Applied {
     pub(crate) learned: Vec<Learned>,
     /// The first error. The writes after it weren't made, gates of other pods apart.
     pub(crate) error: Option<Error>,
+    /// When to look again, since something was written, or couldn't be yet.
+    pub(crate) again: Option<Duration>,
 }
+
+/// What came of one write.
+enum Done {
+    /// It was made, and this is known now.
+    Learned(Option<Learned>),
+    /// It isn't allowed yet.
+    NotYet,
+}
+
+/// After writes the next pass doesn't wait for a watch that may have shown them already.
+const AFTER_WRITES: Duration = Duration::from_secs(1);
+/// When a budget that forbade an eviction is asked again, if nothing happens before.
+const EVICT_AGAIN: Duration = Duration::from_secs(30);
 
 /// The API of a kind in a namespace.
 pub(crate) fn api(client: &Client, kind: Kind, namespace: &str) -> Api<DynamicObject> {
@@ -67,7 +84,11 @@ impl Writer<'_> {
         let mut applied = Applied::default();
         for action in actions {
             match self.one(action, objects).await {
-                Ok(learned) => applied.learned.extend(learned),
+                Ok(Done::Learned(learned)) => {
+                    applied.learned.extend(learned);
+                    applied.again = Some(AFTER_WRITES);
+                }
+                Ok(Done::NotYet) => drop(applied.again.get_or_insert(EVICT_AGAIN)),
                 Err(error) => {
                     if let Error::Conflict { key, .. } = &error {
                         applied.learned.push(Learned::Foreign(key.clone()));
@@ -83,16 +104,18 @@ impl Writer<'_> {
         applied
     }
 
-    async fn one(&self, action: &Action, objects: &Objects) -> Result<Option<Learned>, Error> {
-        match action {
+    async fn one(&self, action: &Action, objects: &Objects) -> Result<Done, Error> {
+        let learned = match action {
             Action::Create(object) => self.create(object).await.map(Some),
             Action::Apply(object) => self.apply(object).await.map(Some),
             Action::Replace(object) => self.replace(object).await.map(Some),
             Action::Delete { key, uid } => self.delete(key, uid).await.map(Some),
             Action::Generate(generate) => self.generate(generate).await.map(Some),
             Action::Gate(patch) => self.gate(patch, objects).await,
+            Action::Evict { pod, uid } => return self.evict(pod, uid).await,
             Action::Finalizer { present } => self.finalizer(*present).await,
-        }
+        };
+        learned.map(Done::Learned)
     }
 
     async fn create(&self, wanted: &Object) -> Result<Learned, Error> {
@@ -248,6 +271,31 @@ impl Writer<'_> {
         }
     }
 
+    async fn evict(&self, pod: &str, uid: &str) -> Result<Done, Error> {
+        // By hand: kube's own call sends `delete_options`, which the API server doesn't know, so that the UID would be lost.
+        let eviction = json!({
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": self.namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        });
+        self.count("evict", Kind::Pod.as_str());
+        match api(self.client, Kind::Pod, self.namespace)
+            .create_subresource::<_, Value>("eviction", pod, &manager(), &eviction)
+            .await
+        {
+            Ok(_) => Ok(Done::Learned(None)),
+            // Gone, or another one of the name.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(Done::Learned(None)),
+            // A PodDisruptionBudget doesn't allow it now.
+            Err(kube::Error::Api(status)) if status.code == 429 => Ok(Done::NotYet),
+            Err(error) => Err(Error::Evict {
+                key: ObjectKey::new(Kind::Pod, pod),
+                source: Refusal::new(Some(Kind::Pod), &error),
+            }),
+        }
+    }
+
     /// Adds or removes the finalizer, and only that one, of the version that was looked at.
     pub(crate) async fn finalizer(&self, present: bool) -> Result<Option<Learned>, Error> {
         let before = self.service.metadata.finalizers.clone().unwrap_or_default();
@@ -304,6 +352,7 @@ fn describe(action: &Action) -> String {
             if patch.open { "open" } else { "close" },
             patch.pod
         ),
+        Action::Evict { pod, .. } => format!("evict Pod/{pod}"),
         Action::Finalizer { present } => format!("{} the finalizer", if *present { "add" } else { "remove" }),
     }
 }

@@ -173,6 +173,15 @@ pub(crate) enum Error {
         #[source]
         source: Refusal,
     },
+    /// Evicting a pod.
+    #[error("{key}, which diverges, can't be evicted: {source}")]
+    Evict {
+        /// Which pod.
+        key: ObjectKey,
+        /// Why.
+        #[source]
+        source: Refusal,
+    },
     /// Adding or removing the finalizer.
     #[error("the finalizer of the AuthService can't be changed: {source}")]
     Finalizer {
@@ -229,6 +238,7 @@ impl Error {
             Self::ReadAuthority { .. } => "read_authority",
             Self::Material { .. } => "material",
             Self::Gate { .. } => "gate",
+            Self::Evict { .. } => "evict",
             Self::Finalizer { .. } => "finalizer",
             Self::Status { .. } => "status",
             Self::ReadReferenced { .. } => "read_referenced",
@@ -249,6 +259,7 @@ impl Error {
             | Self::Delete { source, .. }
             | Self::ReadAuthority { source, .. }
             | Self::Gate { source, .. }
+            | Self::Evict { source, .. }
             | Self::Finalizer { source }
             | Self::Status { source }
             | Self::ReadReferenced { source, .. } => Some(source),

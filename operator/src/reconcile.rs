@@ -14,8 +14,6 @@ use crate::index::Key;
 use crate::lock::lock;
 use crate::{apply, observe, status};
 
-/// After writes the next pass doesn't wait for a watch that may have shown them already.
-const AFTER_WRITES: Duration = Duration::from_secs(1);
 /// Secrets that aren't ours aren't watched.
 const WITH_REFERENCES: Duration = Duration::from_mins(1);
 
@@ -84,10 +82,9 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
         return Err(error);
     }
     told?;
-    let after_writes = (!plan.actions.is_empty()).then_some(AFTER_WRITES);
     let with_references = observe::names(&service).next().map(|_| WITH_REFERENCES);
     let unsettled = lock(&context.index).look_again(key);
-    Ok([plan.requeue, after_writes, with_references, unsettled]
+    Ok([plan.requeue, applied.again, with_references, unsettled]
         .into_iter()
         .flatten()
         .min())

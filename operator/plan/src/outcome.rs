@@ -47,6 +47,13 @@ pub enum Action {
     Generate(Generate),
     /// Set the readiness gate of a pod by a strategic merge patch of `pods/status`.
     Gate(GatePatch),
+    /// Evict a pod through the Eviction API, with the UID as precondition. A budget that doesn't allow it now is no error.
+    Evict {
+        /// The pod.
+        pod: String,
+        /// Its UID.
+        uid: String,
+    },
     /// Add or remove the finalizer of the service itself.
     Finalizer {
         /// True: add.

@@ -1,5 +1,7 @@
 //! The plan: from a declaration and what is observed to the writes that are missing and the status that is true.
 
+use std::time::Duration;
+
 use accord_crds::meta::{ANNOTATION_RETRY, FINALIZER};
 use accord_crds::spec::DeletionPolicy;
 use accord_crds::status::{AuthServiceStatus, CandidateState, Run};
@@ -12,9 +14,9 @@ use crate::gate::Gate;
 use crate::identity;
 use crate::key::Kind;
 use crate::observed::Observed;
-use crate::outcome::{Action, Checks, Plan};
+use crate::outcome::{Action, Checks, Event, Plan};
 use crate::phases::runs::Bench;
-use crate::phases::{Draft, credentials, data_stores, runs, verification, workload};
+use crate::phases::{Draft, credentials, data_stores, isolation, runs, verification, workload};
 use crate::prune;
 use crate::revision::{self, Revision};
 use crate::status::{self, Findings};
@@ -114,15 +116,17 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
         ..AuthServiceStatus::default()
     };
     let status = status::compose(&context, &findings, rest);
-    let events = status::news(&context, &status);
+    let followed = follow(&context);
+    let mut events = status::news(&context, &status);
+    events.extend(followed.events);
     let probe = verification::request(&context, serving, &checks);
     Plan {
-        actions: actions(&context, draft),
+        actions: actions(&context, draft, followed.gates, followed.eviction),
         status,
         checks,
         probe,
         events,
-        requeue: None,
+        requeue: followed.due,
         finished: false,
     }
 }
@@ -246,16 +250,37 @@ fn refused(
         ..AuthServiceStatus::default()
     };
     let status = status::compose(context, &findings, rest);
-    let events = status::news(context, &status);
+    let followed = follow(context);
+    let mut events = status::news(context, &status);
+    events.extend(followed.events);
     Plan {
-        actions: verification::gates(context)
-            .into_iter()
-            .map(Action::Gate)
-            .collect(),
+        actions: followed.gates.into_iter().chain(followed.eviction).collect(),
         status,
         probe: verification::request(context, released, &Checks::default()),
         events,
+        requeue: followed.due,
         ..Plan::default()
+    }
+}
+
+/// What follows from the verdicts for the pods.
+struct Followed {
+    gates: Vec<Action>,
+    eviction: Option<Action>,
+    events: Vec<Event>,
+    due: Option<Duration>,
+}
+
+fn follow(context: &Context) -> Followed {
+    let gates = isolation::gates(context);
+    let eviction = isolation::eviction(context);
+    let mut events = isolation::news(&gates);
+    events.extend(eviction.event);
+    Followed {
+        gates: gates.into_iter().map(Action::Gate).collect(),
+        eviction: eviction.action,
+        events,
+        due: eviction.due,
     }
 }
 
@@ -275,12 +300,12 @@ fn conflict(draft: &Draft, observed: &Observed) -> Option<String> {
 }
 
 /// The writes that are missing, in the order of the phases.
-fn actions(context: &Context, draft: Draft) -> Vec<Action> {
+fn actions(context: &Context, draft: Draft, gates: Vec<Action>, eviction: Option<Action>) -> Vec<Action> {
     let objects = &context.observed.objects;
     let foreign = &context.observed.foreign;
     let mut actions: Vec<Action> = prune::finalizer(context).into_iter().collect();
     // A container that isn't the proved one must not take traffic a moment longer.
-    actions.extend(verification::gates(context).into_iter().map(Action::Gate));
+    actions.extend(gates);
     actions.extend(
         draft
             .generate
@@ -317,6 +342,8 @@ fn actions(context: &Context, draft: Draft) -> Vec<Action> {
             key: object.key,
         });
     }
+    // Last: nothing rests on it.
+    actions.extend(eviction);
     actions
 }
 

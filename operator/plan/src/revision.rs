@@ -37,6 +37,9 @@ fn essence(spec: &AuthServiceSpec) -> AuthServiceSpec {
             .as_ref()
             .map(|v| Verification {
                 interval_seconds: None,
+                isolation: None,
+                when_none_agree: None,
+                on_unverifiable: None,
                 ..v.clone()
             })
             .filter(|v| *v != Verification::default()),

@@ -250,7 +250,10 @@ pub fn news(context: &Context, status: &AuthServiceStatus) -> Vec<Event> {
                 warning: reason.needs_person()
                     || matches!(
                         reason,
-                        Reason::ReplicasDiverge | Reason::ProbeBlocked | Reason::VerificationBroken
+                        Reason::ReplicasDiverge
+                            | Reason::ServingOne
+                            | Reason::ProbeBlocked
+                            | Reason::VerificationBroken
                     ),
                 phase: kind,
                 reason,

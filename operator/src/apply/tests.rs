@@ -151,6 +151,45 @@ async fn a_gate_that_can_not_be_set_does_not_hold_up_the_others() {
     assert_eq!(seen[1].2["metadata"]["uid"], "uid-b");
 }
 
+async fn evicted(code: u16) -> (Applied, Vec<(String, String, Value)>) {
+    let action = Action::Evict {
+        pod: "a".into(),
+        uid: "uid-a".into(),
+    };
+    carry_out(vec![(code, status(code, "x"))], &[action]).await
+}
+
+#[tokio::test]
+async fn an_eviction_names_the_pod_that_was_looked_at() {
+    let (applied, seen) = evicted(201).await;
+    assert!(applied.error.is_none(), "{:?}", applied.error);
+    assert_eq!(seen[0].0, "POST");
+    assert!(
+        seen[0].1.starts_with("/api/v1/namespaces/docks/pods/a/eviction"),
+        "{}",
+        seen[0].1
+    );
+    assert_eq!(seen[0].2["deleteOptions"]["preconditions"]["uid"], "uid-a");
+    assert_eq!(applied.again, Some(AFTER_WRITES));
+}
+
+#[tokio::test]
+async fn a_budget_that_forbids_an_eviction_is_asked_again_later_and_is_no_error() {
+    let (applied, _) = evicted(429).await;
+    assert!(applied.error.is_none(), "{:?}", applied.error);
+    assert_eq!(applied.again, Some(EVICT_AGAIN));
+}
+
+#[tokio::test]
+async fn a_pod_that_is_gone_needs_no_eviction_and_a_missing_right_is_told() {
+    for code in [404, 409] {
+        assert!(evicted(code).await.0.error.is_none());
+    }
+    let error = evicted(403).await.0.error.unwrap();
+    assert!(matches!(error, Error::Evict { .. }), "{error}");
+    assert!(error.advice().unwrap().contains("RBAC"), "{:?}", error.advice());
+}
+
 #[test]
 fn the_time_of_a_gate_moves_only_with_its_status() {
     let Action::Gate(patch) = gate("a") else {

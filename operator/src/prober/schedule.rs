@@ -21,6 +21,10 @@ const DIVERGES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_m
 const CONFIRM: Duration = Duration::from_secs(1);
 /// How often in a row a proved pod has to be found diverging.
 const STRIKES: u32 = 2;
+/// How often in a row an examination has to show nothing before that is news: one slow answer under load is none.
+const SILENCES: u32 = 3;
+/// In so many sweeps in a row a pod has to be silent before it is examined by itself.
+const SILENT_SWEEPS: u32 = 2;
 /// Sweeps don't come closer, whatever is declared.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -54,6 +58,10 @@ struct Entry {
     failures: u32,
     /// How often in a row it was found diverging while it counts as proved.
     strikes: u32,
+    /// How many examinations in a row showed nothing.
+    silences: u32,
+    /// In how many sweeps in a row it was silent.
+    silent_sweeps: u32,
     /// The wrong password was refused: it isn't tried again on these containers.
     password_checked: bool,
 }
@@ -67,6 +75,8 @@ impl Entry {
             due,
             failures: 0,
             strikes: 0,
+            silences: 0,
+            silent_sweeps: 0,
             password_checked: false,
         }
     }
@@ -236,6 +246,11 @@ impl Schedule {
         };
         entry.password_checked |= password_refused;
         let was_proved = entry.proved();
+        entry.silences = if proof.verdict == Verdict::Unknown {
+            entry.silences.saturating_add(1)
+        } else {
+            0
+        };
         let (due, publish) = match proof.verdict {
             Verdict::Agrees => {
                 (entry.failures, entry.strikes) = (0, 0);
@@ -249,10 +264,14 @@ impl Schedule {
                     (Some(now + backoff(DIVERGES, entry.failures)), true)
                 }
             }
-            // Silence takes back nothing: neither a proof nor what contradicted one.
+            // Silence takes back neither a proof (the gate stays) nor what contradicted one; it is told when it lasts.
             Verdict::Unknown => {
-                let nothing_known = !was_proved && entry.verdict() != Some(Verdict::Diverges);
-                (Some(now + backoff(UNKNOWN, entry.failures)), nothing_known)
+                let contradicted = entry.verdict() == Some(Verdict::Diverges);
+                let admitted = entry.verdict() != Some(Verdict::Agrees) || entry.target.proved;
+                // A witness that failed says nothing about this one.
+                let about_it = proof.reason != PodReason::Pending || !was_proved;
+                let news = entry.silences >= SILENCES && !contradicted && admitted && about_it;
+                (Some(now + backoff(UNKNOWN, entry.failures)), news)
             }
         };
         if due.is_some() {
@@ -266,9 +285,29 @@ impl Schedule {
         changed
     }
 
-    /// The sweep is over; these are to be examined, in this order.
-    pub(super) fn swept(&mut self, suspects: &[String], now: Instant) {
+    /// The sweep is over; the suspects are to be examined, in this order. So are those that didn't answer, if that lasts.
+    pub(super) fn swept(
+        &mut self,
+        suspects: &[String],
+        answered: &[String],
+        silent: &[String],
+        now: Instant,
+    ) {
         self.not_before = now + PACE;
+        for uid in answered {
+            if let Some(entry) = self.entries.get_mut(uid) {
+                entry.silent_sweeps = 0;
+            }
+        }
+        for uid in silent {
+            let Some(entry) = self.entries.get_mut(uid) else {
+                continue;
+            };
+            entry.silent_sweeps = entry.silent_sweeps.saturating_add(1);
+            if entry.silent_sweeps >= SILENT_SWEEPS {
+                self.suspect(uid, now);
+            }
+        }
         for (uid, at) in suspects.iter().zip(0..) {
             self.suspect(uid, now + Duration::from_millis(at));
         }

@@ -129,7 +129,7 @@ impl<E: Examiner> Service<E> {
     }
 
     /// A sweep accuses nobody: who answers otherwise than expected is examined. The issuer too, when a peer refuses what
-    /// it issued. Who doesn't answer isn't: the next sweep asks again.
+    /// it issued. Who doesn't answer isn't at once: the next sweep asks again.
     fn sweep_up(
         &self,
         schedule: &mut Schedule,
@@ -138,7 +138,7 @@ impl<E: Examiner> Service<E> {
         issuer: usize,
     ) {
         let (namespace, name) = &self.key;
-        let mut suspects = Vec::new();
+        let (mut suspects, mut answered, mut quiet) = (Vec::new(), Vec::new(), Vec::new());
         for seen in reports {
             let Some(target) = targets.iter().find(|t| t.pod == seen.subject) else {
                 continue;
@@ -149,15 +149,20 @@ impl<E: Examiner> Service<E> {
                 PodReason::ProbeBlocked | PodReason::Slow | PodReason::RateLimited | PodReason::Pending
             );
             match proof.verdict {
-                Verdict::Agrees => {}
-                Verdict::Unknown if silent => tracing::info!(
-                    namespace,
-                    service = name,
-                    pod = target.pod,
-                    reason = proof.reason.as_str(),
-                    evidence = proof.message,
-                    "a sweep showed nothing about a replica"
-                ),
+                Verdict::Agrees => answered.push(target.uid.clone()),
+                Verdict::Unknown if silent => {
+                    tracing::info!(
+                        namespace,
+                        service = name,
+                        pod = target.pod,
+                        reason = proof.reason.as_str(),
+                        evidence = proof.message,
+                        "a sweep showed nothing about a replica"
+                    );
+                    if proof.reason != PodReason::Pending {
+                        quiet.push(target.uid.clone());
+                    }
+                }
                 Verdict::Diverges | Verdict::Unknown => {
                     tracing::warn!(
                         namespace,
@@ -177,7 +182,7 @@ impl<E: Examiner> Service<E> {
             // First: when all peers refuse it, it is the odd one.
             suspects.insert(0, issuer.uid.clone());
         }
-        schedule.swept(&suspects, Instant::now());
+        schedule.swept(&suspects, &answered, &quiet, Instant::now());
     }
 
     fn publish(&self, schedule: &Schedule) {

@@ -155,7 +155,7 @@ async fn a_new_container_is_examined_anew_and_its_old_proof_is_gone() {
 async fn one_blip_does_not_turn_a_proved_pod_and_two_do() {
     let now = Instant::now();
     let mut schedule = Schedule::new(&request(&[target("a", true), target("b", true)]), now);
-    schedule.swept(&["uid-b".into()], now);
+    schedule.swept(&["uid-b".into()], &[], &[], now);
     assert_eq!(due(&mut schedule, now).1, "b+a");
     assert!(!schedule.settle("uid-b", Some("uid-a"), diverges(), true, now));
     assert_eq!(due(&mut schedule, now).1, "b+a", "it is confirmed first");
@@ -179,6 +179,58 @@ async fn silence_takes_back_neither_a_proof_nor_what_contradicted_one() {
     }
     let verdicts: Vec<_> = schedule.proofs().into_values().map(|p| p.verdict).collect();
     assert_eq!(verdicts, [Verdict::Agrees, Verdict::Diverges]);
+}
+
+#[tokio::test]
+async fn silence_about_a_proved_pod_is_told_when_it_lasts_and_forgotten_when_it_ends() {
+    let mut now = Instant::now();
+    let mut schedule = Schedule::new(&request(&[target("a", true), target("b", true)]), now);
+    schedule.settle("uid-a", Some("uid-b"), agrees(), true, now);
+    // Silent in one sweep: nothing. In two: it is examined.
+    schedule.swept(&[], &[], &["uid-a".into()], now);
+    assert!(due(&mut schedule, now).1.starts_with("sweep"));
+    schedule.swept(&[], &["uid-a".into()], &[], now);
+    schedule.swept(&[], &[], &["uid-a".into()], now);
+    assert!(due(&mut schedule, now).1.starts_with("sweep"), "not in a row");
+    schedule.swept(&[], &[], &["uid-a".into()], now);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let (at, what) = due(&mut schedule, now);
+        assert_eq!(what, "a+b");
+        now = at;
+        told.push(schedule.settle("uid-a", Some("uid-b"), silent(), true, now));
+    }
+    assert_eq!(told, [false, false, true]);
+    assert_eq!(schedule.proofs()["uid-a"].reason, PodReason::ProbeBlocked);
+    // It still counts as proved: its gate is open.
+    schedule.update(
+        &request(&[target("a", true), target("b", true), target("c", false)]),
+        now,
+    );
+    assert!(schedule.settle("uid-a", Some("uid-b"), agrees(), true, now));
+    assert_eq!(schedule.proofs()["uid-a"].verdict, Verdict::Agrees);
+}
+
+#[tokio::test]
+async fn a_slow_answer_of_a_new_pod_is_no_news_at_once() {
+    let now = Instant::now();
+    let mut schedule = Schedule::new(&request(&[target("a", true), target("b", false)]), now);
+    let slow = || proof(Verdict::Unknown, PodReason::Slow);
+    assert!(!schedule.settle("uid-b", Some("uid-a"), slow(), true, now));
+    assert!(!schedule.settle("uid-b", Some("uid-a"), slow(), true, now));
+    assert!(schedule.settle("uid-b", Some("uid-a"), slow(), true, now));
+}
+
+#[tokio::test]
+async fn a_witness_that_fails_takes_back_nothing_however_often() {
+    let now = Instant::now();
+    let mut schedule = Schedule::new(&request(&[target("a", true), target("b", true)]), now);
+    schedule.settle("uid-a", Some("uid-b"), agrees(), true, now);
+    for _ in 0..5 {
+        let nothing = proof(Verdict::Unknown, PodReason::Pending);
+        assert!(!schedule.settle("uid-a", Some("uid-b"), nothing, true, now));
+    }
+    assert_eq!(schedule.proofs()["uid-a"].verdict, Verdict::Agrees);
 }
 
 #[tokio::test]
@@ -236,7 +288,7 @@ async fn sweeps_take_turns_and_wait_for_whatever_else_is_due() {
         assert!((54..=66).contains(&(at - now).as_secs()), "{:?}", at - now);
         turns.push(what);
         now = at;
-        schedule.swept(&[], now);
+        schedule.swept(&[], &[], &[], now);
     }
     assert_eq!(
         turns,

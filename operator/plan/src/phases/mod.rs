@@ -2,7 +2,9 @@
 
 pub mod credentials;
 pub mod data_stores;
+pub mod isolation;
 pub mod runs;
+pub mod standing;
 pub mod verification;
 pub mod workload;
 

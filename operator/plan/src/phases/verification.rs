@@ -1,95 +1,21 @@
-//! Verification: what the prober is to prove, which readiness gates open and close, and what is said of the replicas.
-//!
-//! Proof belongs to containers: the gate of a pod survives a restart of its container, so an open gate that names other
-//! containers is closed at once.
+//! Verification: what the prober is to prove, and what is said of the replicas. What follows for them is `isolation`'s.
 
 use std::time::Duration;
 
-use accord_crds::meta::{ANNOTATION_RETRY, GATE_AGREES, LABEL_REVISION};
+use accord_crds::meta::{ANNOTATION_RETRY, LABEL_REVISION};
 use accord_crds::status::{Consistency, REPLICA_LIMIT, Replica};
 use accord_crds::{PodReason, Reason, Verdict};
 
-use crate::agreement::Proof;
 use crate::build::deployment;
 use crate::context::Context;
-use crate::digest;
 use crate::gate::Gate;
-use crate::key::{Kind, Object};
-use crate::outcome::{Checks, GatePatch};
-use crate::phases::workload::{all_servers, condition, containers_ready, has_started, runs, servers};
+use crate::key::Kind;
+use crate::outcome::Checks;
+use crate::phases::isolation::{alone, sole};
+use crate::phases::standing::standings;
+use crate::phases::workload::{all_servers, condition, has_started, runs, servers};
 use crate::probe::{ProbeRequest, ProbeTarget};
 use crate::revision::Revision;
-
-/// One replica as it stands.
-struct Standing<'a> {
-    pod: &'a Object,
-    /// The containers that run now.
-    containers: String,
-    /// True when its gate is open.
-    open: bool,
-    /// True when its gate is open for these containers.
-    bound: bool,
-    /// What was found out about these containers.
-    proof: Option<&'a Proof>,
-}
-
-/// How an open gate names the containers that it belongs to.
-fn binding_message(containers: &str) -> String {
-    format!("containers {containers}")
-}
-
-fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
-    servers(context)
-        .map(|pod| {
-            let containers = containers(pod);
-            let gate = condition(pod, GATE_AGREES);
-            let open = gate.is_some_and(|c| c["status"] == "True");
-            let bound = open && gate.is_some_and(|c| c["message"] == *binding_message(&containers));
-            let proof = context
-                .observed
-                .proofs
-                .get(pod.uid())
-                .filter(|p| p.containers == containers);
-            Standing {
-                pod,
-                containers,
-                open,
-                bound,
-                proof,
-            }
-        })
-        .collect()
-}
-
-/// A digest of the container IDs of a pod. One that has ended counts no more: its gate is closed before the next one runs,
-/// so that kubelet has seen it closed when it first works on that one (ADR 3).
-fn containers(pod: &Object) -> String {
-    let over = |c: &serde_json::Value| {
-        ["terminated", "waiting"]
-            .iter()
-            .any(|state| c["state"][*state].is_object())
-    };
-    let mut ids: Vec<String> = pod.value["status"]["containerStatuses"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|c| {
-            let id = if over(c) {
-                ""
-            } else {
-                c["containerID"].as_str().unwrap_or_default()
-            };
-            format!("{}={:?}", c["name"], id)
-        })
-        .collect();
-    ids.sort();
-    digest::short(ids.join(" ").as_bytes())
-}
-
-/// True when there is nothing to share: one replica with its own state agrees with itself.
-fn alone(context: &Context) -> bool {
-    context.spec().database.is_none()
-}
 
 /// What the prober is to prove.
 pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -> Option<ProbeRequest> {
@@ -135,45 +61,6 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         interval: Duration::from_secs(u64::try_from(interval).unwrap_or(60)),
         retry: context.annotation(ANNOTATION_RETRY).to_owned(),
     })
-}
-
-/// The readiness gates that are to change.
-pub fn gates(context: &Context) -> Vec<GatePatch> {
-    let standings = standings(context);
-    // Closing a gate for divergence never leaves nobody: at least one proved replica goes on.
-    let mut serving = standings
-        .iter()
-        .filter(|s| s.bound && containers_ready(s.pod))
-        .count();
-    let mut patches = Vec::new();
-    for s in &standings {
-        let verdict = s.proof.map(|p| p.verdict);
-        let agrees = verdict == Some(Verdict::Agrees) || (alone(context) && has_started(s.pod));
-        let change = if agrees && !s.bound {
-            Some((true, PodReason::Verified, binding_message(&s.containers)))
-        } else if s.open && !s.bound {
-            Some((
-                false,
-                PodReason::Pending,
-                "The container that was proved runs no more.".into(),
-            ))
-        } else if s.bound && verdict == Some(Verdict::Diverges) && serving > 1 {
-            serving -= 1;
-            s.proof.map(|p| (false, p.reason, p.message.clone()))
-        } else {
-            None
-        };
-        if let Some((open, reason, message)) = change {
-            patches.push(GatePatch {
-                pod: s.pod.key.name.clone(),
-                uid: s.pod.uid().to_owned(),
-                open,
-                reason: reason.as_str().to_owned(),
-                message: crate::status::bounded(&message),
-            });
-        }
-    }
-    patches
 }
 
 /// What is said of the replicas, one by one and together.
@@ -252,6 +139,18 @@ pub fn gate(context: &Context, serving: Option<&Revision>, consistency: &Consist
         return Gate::closed(Reason::WaitingForEarlierPhase, "Nothing is released yet.");
     };
     let declared = context.spec().replicas;
+    if let Some(only) = sole(context, &standings(context)) {
+        let why = only
+            .proof
+            .map_or_else(String::new, |p| format!("{}: {}", p.reason.as_str(), p.message));
+        return Gate::closed(
+            Reason::ServingOne,
+            format!(
+                "None of {} replicas agrees: pod {} alone takes traffic (whenNoneAgree: ServeOne). {why}",
+                consistency.total, only.pod.key.name
+            ),
+        );
+    }
     if let Some(first) = consistency
         .replicas
         .first()
@@ -288,9 +187,17 @@ pub fn gate(context: &Context, serving: Option<&Revision>, consistency: &Consist
         return Gate::closed(
             Reason::VerificationBroken,
             format!(
-                "{} of {} replicas could be verified. Pod {}: {}: {}",
+                "{} of {} replicas could be verified{}. Pod {}: {}: {}",
                 consistency.agreeing,
                 consistency.total,
+                match standings(context)
+                    .iter()
+                    .filter(|s| s.admitted && !s.bound)
+                    .count()
+                {
+                    0 => String::new(),
+                    n => format!(", {n} take traffic unproved (onUnverifiable: Admit)"),
+                },
                 first.pod,
                 first.reason.as_str(),
                 first.message

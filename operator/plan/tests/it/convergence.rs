@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use accord_crds::meta::ANNOTATION_RETRY;
 use accord_crds::spec::DeletionPolicy;
+use accord_crds::{PodReason, Verdict};
 use accord_plan::Kind;
 use rstest::rstest;
 
@@ -275,6 +276,18 @@ fn diverging_candidate() {
     serves(&end, FIRST, 5);
     stalled(&end, "CandidateWithdrawn");
     assert_eq!(end.servers().len(), 5, "none of the candidate is left");
+}
+
+#[test]
+fn diverging_replica() {
+    let diverges = |world: &mut World| {
+        let odd = world.servers()[0].key.name.clone();
+        world.turn(&[odd], Verdict::Diverges, PodReason::LocalSession);
+    };
+    let end = converges("diverging replica, replaced", &create_orders, &[&diverges]);
+    serves(&end, FIRST, 3);
+    ready(&end);
+    assert_eq!(end.evicted.len(), 1);
 }
 
 #[test]

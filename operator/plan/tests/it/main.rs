@@ -3,6 +3,7 @@
 
 mod convergence;
 mod golden;
+mod isolation;
 mod properties;
 mod repair;
 mod support;

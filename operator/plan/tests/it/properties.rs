@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use accord_crds::meta::ANNOTATION_RETRY;
+use accord_crds::spec::{Isolation, OnUnverifiable, Verification, WhenNoneAgree};
 use accord_crds::status::MESSAGE_LIMIT;
+use accord_crds::{PodReason, Verdict};
 use accord_plan::identity::fingerprint;
 use accord_plan::{Kind, Object, ObjectKey};
 use proptest::prelude::*;
@@ -28,6 +30,14 @@ enum Event {
     /// Pods of an image diverge from now on, or don't.
     Diverge(u8, bool),
     Restart(usize),
+    /// A pod is found otherwise from now on.
+    Turn(usize, u8),
+    /// The canary fails everywhere from now on, or doesn't.
+    Canary(bool),
+    /// Another policy for those that diverge.
+    Policy(u8),
+    /// Seconds go by.
+    Sleep(i64),
     /// Somebody changes a field of a child.
     Drift(usize),
     /// Somebody deletes a child that can be made anew.
@@ -48,6 +58,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (2..4_u8, any::<bool>()).prop_map(|(i, b)| Event::Migration(i, b)),
         1 => (2..4_u8, any::<bool>()).prop_map(|(i, b)| Event::Diverge(i, b)),
         2 => any::<usize>().prop_map(Event::Restart),
+        3 => (any::<usize>(), 0..3_u8).prop_map(|(n, v)| Event::Turn(n, v)),
+        1 => any::<bool>().prop_map(Event::Canary),
+        1 => any::<u8>().prop_map(Event::Policy),
+        1 => (1..400_i64).prop_map(Event::Sleep),
         2 => any::<usize>().prop_map(Event::Drift),
         1 => any::<usize>().prop_map(Event::Vanish),
         1 => any::<usize>().prop_map(Event::Lose),
@@ -82,6 +96,36 @@ fn happen(world: &mut World, event: &Event) {
                 world.restart(&pod);
             }
         }
+        Event::Turn(n, verdict) => {
+            if let Some(pod) = pick(&world.servers(), *n).map(|p| p.key.name.clone()) {
+                let (verdict, reason) = [
+                    (Verdict::Agrees, PodReason::Verified),
+                    (Verdict::Diverges, PodReason::LocalSession),
+                    (Verdict::Unknown, PodReason::Slow),
+                ][usize::from(*verdict)];
+                world.turn(&[pod], verdict, reason);
+            }
+        }
+        Event::Canary(fails) => {
+            world.fate.every_pod = fails.then_some((Verdict::Unknown, PodReason::CanaryMissing));
+            world.turn(&[], Verdict::Unknown, PodReason::CanaryMissing);
+        }
+        Event::Policy(bits) => {
+            let replicas = world.service.as_ref().unwrap().spec.replicas;
+            let isolation = Isolation {
+                min_available: (bits & 1 == 1 && replicas > 2).then_some(2),
+                replace_after_seconds: (bits & 2 == 2).then_some(20),
+            };
+            world.edit(|s| {
+                s.verification = Some(Verification {
+                    isolation: Some(isolation),
+                    when_none_agree: (bits & 4 == 4).then_some(WhenNoneAgree::ServeOne),
+                    on_unverifiable: (bits & 8 == 8).then_some(OnUnverifiable::Admit),
+                    ..Verification::default()
+                });
+            });
+        }
+        Event::Sleep(seconds) => world.sleep(*seconds),
         Event::Drift(n) => drift(world, *n),
         Event::Vanish(n) => {
             let fleeting = [

@@ -50,6 +50,7 @@ fn examples_are_valid() {
 #[case::two_seeds_of_a_name("/seeds", json!([{"name": "a", "command": ["x"]}, {"name": "a", "command": ["y"]}]), "spec.seeds", "Rename one")]
 #[case::custom_without_recipe("/framework", json!("Custom"), "spec.verification.recipe", "Add the recipe")]
 #[case::custom_without_canary("/framework", json!("Custom"), "spec.verification.canary", "Add canary.command")]
+#[case::nobody_could_be_isolated("/verification", json!({"isolation": {"minAvailable": 3}}), "isolation.minAvailable", "Lower it")]
 #[case::unknown_preset("/framework", json!("Rails"), "spec.framework", "upgrade Accord, or use Custom")]
 #[case::binding_both("/bindings", json!([{"env": "A", "file": "a", "source": "hostname"}]), "binding", "set exactly one")]
 #[case::binding_neither("/bindings", json!([{"source": "hostname"}]), "binding", "set exactly one")]

@@ -2,12 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use accord_crds::{PodReason, Verdict};
+
 /// By image, and for runs by kind too.
 #[derive(Clone, Default)]
 pub(crate) struct Fate {
     failing: BTreeMap<(String, String), i32>,
     pub(crate) crashing: BTreeSet<String>,
     pub(crate) diverging: BTreeSet<String>,
+    /// What is found out about a pod, by its name, whatever its image.
+    pub(crate) pods: BTreeMap<String, (Verdict, PodReason)>,
+    /// What is found out about every pod: the canary is locked, or the recipe is wrong.
+    pub(crate) every_pod: Option<(Verdict, PodReason)>,
+    /// What is found out about pods that were never proved.
+    pub(crate) fails_when_new: Option<(Verdict, PodReason)>,
+    /// Evictions are refused: somebody's budget forbids them.
+    pub(crate) budget_forbids: bool,
     /// What the prober says of a diverging pod.
     pub(crate) evidence: String,
 }
@@ -34,7 +44,14 @@ impl Fate {
         self.crashing.contains(image)
     }
 
-    pub(crate) fn diverges(&self, image: &str) -> bool {
-        self.diverging.contains(image)
+    /// What the prober finds out about a pod of an image.
+    pub(crate) fn verdict(&self, pod: &str, image: &str, proved: bool) -> (Verdict, PodReason) {
+        let new = self.fails_when_new.filter(|_| !proved);
+        let found = self.every_pod.or(self.pods.get(pod).copied()).or(new);
+        found.unwrap_or(if self.diverging.contains(image) {
+            (Verdict::Diverges, PodReason::LocalDatabase)
+        } else {
+            (Verdict::Agrees, PodReason::Verified)
+        })
     }
 }

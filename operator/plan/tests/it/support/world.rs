@@ -75,6 +75,8 @@ pub(crate) struct World {
     trace: Vec<String>,
     /// The containers that were proved when a gate was opened, by pod UID.
     opened: BTreeMap<String, Value>,
+    /// The pods that were evicted, in order.
+    pub(crate) evicted: Vec<String>,
 }
 
 impl World {
@@ -95,6 +97,7 @@ impl World {
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             trace: Vec::new(),
             opened: BTreeMap::new(),
+            evicted: Vec::new(),
         }
     }
 
@@ -193,6 +196,26 @@ impl World {
         });
     }
 
+    /// Pods are found otherwise from now on: what was known about them is out of date.
+    pub(crate) fn turn(&mut self, pods: &[String], verdict: Verdict, reason: PodReason) {
+        self.say(format!("{pods:?} turn: {verdict:?} {reason:?}"));
+        for pod in pods {
+            self.fate.pods.insert(pod.clone(), (verdict, reason));
+        }
+        self.memory.proofs.clear();
+    }
+
+    /// The operator is started anew and knows nothing.
+    pub(crate) fn forget(&mut self) {
+        self.say("operator restart".into());
+        self.memory = Memory::default();
+    }
+
+    /// Time goes by and nothing else happens.
+    pub(crate) fn sleep(&mut self, seconds: i64) {
+        self.now += jiff::SignedDuration::from_secs(seconds);
+    }
+
     /// The server pods that aren't terminating.
     pub(crate) fn servers(&self) -> Vec<Arc<Object>> {
         let mut pods = self.api.of(Kind::Pod);
@@ -222,8 +245,13 @@ impl World {
             let version = self.api.version();
             let busy = self.pass();
             self.tick();
-            if !busy && self.api.version() == version {
-                return self;
+            if busy || self.api.version() != version {
+                continue;
+            }
+            // Nothing happens until it is time to look again.
+            match self.plan.requeue.filter(|_| self.service.is_some()) {
+                Some(wait) => self.now += jiff::SignedDuration::try_from(wait).unwrap(),
+                None => return self,
             }
         }
         panic!(
@@ -416,6 +444,10 @@ impl World {
                 self.gate(patch);
                 Ok(())
             }
+            Action::Evict { pod, uid } => {
+                self.evict(pod, uid);
+                Ok(())
+            }
             Action::Finalizer { present } => {
                 let service = self.service.as_mut().unwrap();
                 if service.metadata.resource_version == view.service.metadata.resource_version {
@@ -488,13 +520,38 @@ impl World {
         if patch.open {
             self.opened.insert(patch.uid.clone(), containers);
         }
-        let condition = json!({"type": GATE_AGREES, "status": if patch.open { "True" } else { "False" },
-            "reason": patch.reason, "message": patch.message});
+        self.check_isolation(patch);
+        let status = if patch.open { "True" } else { "False" };
+        let conditions = array(&self.api.get(Kind::Pod, &patch.pod).unwrap()["status"]["conditions"]);
+        let before = conditions
+            .iter()
+            .find(|c| c["type"] == GATE_AGREES && c["status"] == status)
+            .map(|c| c["lastTransitionTime"].clone());
+        let since = before.unwrap_or_else(|| self.now.to_string().into());
+        let condition = json!({"type": GATE_AGREES, "status": status, "reason": patch.reason,
+            "message": patch.message, "lastTransitionTime": since});
         self.api.edit(&ObjectKey::new(Kind::Pod, patch.pod.clone()), |v| {
             let mut list = array(&v["status"]["conditions"]);
             list.retain(|c| c["type"] != GATE_AGREES);
             list.push(condition);
             v["status"]["conditions"] = list.into();
+        });
+    }
+
+    fn evict(&mut self, pod: &str, uid: &str) {
+        let key = ObjectKey::new(Kind::Pod, pod);
+        if self.fate.budget_forbids
+            || self
+                .api
+                .get(Kind::Pod, pod)
+                .is_none_or(|p| p["metadata"]["uid"] != *uid)
+        {
+            return;
+        }
+        self.check_eviction(pod);
+        self.evicted.push(pod.to_owned());
+        self.api.edit(&key, |v| {
+            v["metadata"]["deletionTimestamp"] = "2026-01-01T01:00:00Z".into();
         });
     }
 
@@ -548,17 +605,13 @@ impl World {
                 continue;
             };
             let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
-            let (verdict, reason, message) = if self.fate.diverges(image) {
-                (
-                    Verdict::Diverges,
-                    PodReason::LocalDatabase,
-                    bounded(&format!(
-                        "login answered 401, expected 200 {}",
-                        self.fate.evidence
-                    )),
-                )
-            } else {
-                (Verdict::Agrees, PodReason::Verified, String::new())
+            let (verdict, reason) = self.fate.verdict(&target.pod, image, target.proved);
+            let message = match verdict {
+                Verdict::Agrees => String::new(),
+                _ => bounded(&format!(
+                    "login answered 401, expected 200 {}",
+                    self.fate.evidence
+                )),
             };
             let containers = target.containers.clone();
             self.memory.proofs.insert(
@@ -612,6 +665,72 @@ impl World {
                 self.last_steps()
             );
         }
+    }
+
+    /// The pods that take traffic, were proved, and aren't contradicted, except for one.
+    fn relied_upon(&self, except: &str) -> usize {
+        let bound = |p: &Object| self.opened.get(p.uid()) == Some(&container_ids(&p.value));
+        let contradicted = |p: &Object| {
+            self.memory
+                .proofs
+                .get(p.uid())
+                .is_some_and(|proof| proof.verdict == Verdict::Diverges)
+        };
+        self.servers()
+            .iter()
+            .filter(|p| p.key.name != except && bound(p) && !contradicted(p))
+            .filter(|p| controllers::is_true(&p.value, "Ready"))
+            .count()
+    }
+
+    fn min_available(&self) -> usize {
+        let verification = self.service.as_ref().unwrap().spec.verification.clone();
+        let declared = verification.and_then(|v| v.isolation?.min_available);
+        declared.map_or(1, |n| usize::try_from(n).unwrap())
+    }
+
+    /// A gate closes for divergence only while enough are left. Where one serves alone, it is there before.
+    fn check_isolation(&self, patch: &GatePatch) {
+        if patch.open || patch.reason == "Pending" || self.lagging {
+            return;
+        }
+        let others = self.servers();
+        let mut others = others.iter().filter(|p| p.key.name != patch.pod);
+        let alone = others.any(|p| {
+            controllers::is_true(&p.value, "Ready")
+                && array(&p.value["status"]["conditions"])
+                    .iter()
+                    .any(|c| c["type"] == GATE_AGREES && c["reason"] == "ServesAlone")
+        });
+        assert!(
+            alone || self.relied_upon(&patch.pod) >= self.min_available(),
+            "{} is isolated and too few are left\n{}",
+            patch.pod,
+            self.last_steps()
+        );
+    }
+
+    /// Nobody is evicted while another one goes, while too few are left, or while it takes traffic.
+    fn check_eviction(&self, pod: &str) {
+        let going = self.api.of(Kind::Pod);
+        let going = going
+            .iter()
+            .find(|p| p.label(LABEL_ROLE) == Some("server") && p.is_deleting());
+        assert!(
+            going.is_none() || self.lagging,
+            "{pod} is evicted while another one goes\n{}",
+            self.last_steps()
+        );
+        let value = self.api.get(Kind::Pod, pod).unwrap();
+        assert!(
+            !controllers::is_true(value, GATE_AGREES),
+            "{pod} is evicted from traffic"
+        );
+        assert!(
+            self.lagging || self.relied_upon(pod) >= self.min_available(),
+            "{pod} is evicted and too few are left\n{}",
+            self.last_steps()
+        );
     }
 
     /// No gate is open for other containers than those that were proved.
@@ -713,6 +832,7 @@ fn describe(action: &Action) -> String {
         Action::Delete { key, .. } => format!("delete {key}"),
         Action::Generate(g) => format!("generate {}", g.object.key),
         Action::Gate(p) => format!("gate of {} open={} {}", p.pod, p.open, p.reason),
+        Action::Evict { pod, .. } => format!("evict {pod}"),
         Action::Finalizer { present } => format!("finalizer {present}"),
     }
 }

@@ -1,0 +1,124 @@
+//! How each replica stands: whether its gate is open, for which containers and why, and what was found out about them.
+//!
+//! Proof belongs to containers: the gate of a pod survives a restart of its container, so an open gate that names other
+//! containers counts as none.
+
+use accord_crds::meta::{GATE_AGREES, GATE_ALONE, GATE_UNPROVED};
+use accord_crds::{PodReason, Verdict};
+use jiff::Timestamp;
+
+use crate::agreement::Proof;
+use crate::context::Context;
+use crate::digest;
+use crate::key::Object;
+use crate::phases::workload::{condition, containers_ready, has_started, servers};
+
+/// One replica as it stands.
+pub struct Standing<'a> {
+    /// Its pod.
+    pub pod: &'a Object,
+    /// A digest of the containers that run now.
+    pub containers: String,
+    /// True when its gate is open, for whatever containers.
+    pub open: bool,
+    /// True when its gate is open for these containers, for whatever reason.
+    pub admitted: bool,
+    /// True when its gate is open for these containers because they were proved.
+    pub bound: bool,
+    /// What was found out about these containers.
+    pub proof: Option<&'a Proof>,
+}
+
+/// How an open gate names the containers that it belongs to.
+pub fn binding_message(containers: &str) -> String {
+    format!("containers {containers}")
+}
+
+/// The replicas that aren't being deleted.
+pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
+    servers(context)
+        .map(|pod| {
+            let containers = containers(pod);
+            let gate = condition(pod, GATE_AGREES);
+            let open = gate.is_some_and(|c| c["status"] == "True");
+            let admitted = open && gate.is_some_and(|c| c["message"] == *binding_message(&containers));
+            let proved = gate.is_some_and(|c| c["reason"] != GATE_UNPROVED && c["reason"] != GATE_ALONE);
+            let proof = context
+                .observed
+                .proofs
+                .get(pod.uid())
+                .filter(|p| p.containers == containers);
+            Standing {
+                pod,
+                containers,
+                open,
+                admitted,
+                bound: admitted && proved,
+                proof,
+            }
+        })
+        .collect()
+}
+
+impl Standing<'_> {
+    /// The verdict about the containers that run now.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.proof.map(|p| p.verdict)
+    }
+
+    /// True when an exchange has contradicted it.
+    pub fn diverges(&self) -> bool {
+        self.verdict() == Some(Verdict::Diverges)
+    }
+
+    /// True when it was examined and nothing can be said of it.
+    pub fn is_unverifiable(&self) -> bool {
+        let examined = |p: &Proof| p.verdict == Verdict::Unknown && p.reason != PodReason::Pending;
+        has_started(self.pod) && self.proof.is_some_and(examined)
+    }
+
+    /// True when it takes traffic, as kubelet says too.
+    pub fn serves(&self) -> bool {
+        let ready = condition(self.pod, "Ready").is_some_and(|c| c["status"] == "True");
+        self.admitted && ready && containers_ready(self.pod)
+    }
+
+    /// True when users can rely on it: it takes traffic, was proved, and nothing contradicts that.
+    pub fn stays(&self) -> bool {
+        self.bound && self.serves() && !self.diverges()
+    }
+
+    /// Since when its gate has been closed because it diverges, if it still does. One that never took traffic isn't
+    /// isolated: to replace it would change nothing.
+    pub fn isolated_since(&self) -> Option<Timestamp> {
+        let gate = condition(self.pod, GATE_AGREES).filter(|c| c["status"] == "False")?;
+        let restarted = gate["reason"] == PodReason::Pending.as_str();
+        let since = gate["lastTransitionTime"].as_str()?.parse().ok()?;
+        (self.diverges() && !restarted).then_some(since)
+    }
+}
+
+/// A digest of the container IDs of a pod. One that has ended counts no more: its gate is closed before the next one runs,
+/// so that kubelet has seen it closed when it first works on that one (ADR 3).
+fn containers(pod: &Object) -> String {
+    let over = |c: &serde_json::Value| {
+        ["terminated", "waiting"]
+            .iter()
+            .any(|state| c["state"][*state].is_object())
+    };
+    let mut ids: Vec<String> = pod.value["status"]["containerStatuses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|c| {
+            let id = if over(c) {
+                ""
+            } else {
+                c["containerID"].as_str().unwrap_or_default()
+            };
+            format!("{}={:?}", c["name"], id)
+        })
+        .collect();
+    ids.sort();
+    digest::short(ids.join(" ").as_bytes())
+}
