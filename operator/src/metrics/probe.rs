@@ -114,7 +114,7 @@ fn name(action: Action) -> &'static str {
         Action::Csrf => "csrf",
         Action::NoCredential | Action::WrongPassword | Action::Tampered(_) => "control",
         // Whether an artifact may live on after logout is the verdict's business.
-        _ => "other",
+        Action::Replay(_) => "other",
     }
 }
 
