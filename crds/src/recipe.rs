@@ -71,9 +71,24 @@ pub struct Login {
     /// Where the answer holds the access token: a field of the JSON body, or a JSON pointer to it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
-    /// Where the answer holds the refresh token, likewise. Default: none.
+    /// What signs the access token, where that is declared. With `KeyRing` a token that no key of the service's key ring
+    /// verifies (HS256, HS384, HS512) is a `KeyMismatch`. Default: not declared, and signatures aren't looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token_key: Option<TokenKey>,
+    /// Where the answer holds the refresh token: a field, or a JSON pointer. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
+}
+
+/// What signs a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TokenKey {
+    /// A key of the service's key ring, as the bytes of its text: the active one, or an older one that still verifies.
+    KeyRing,
+    /// A way of a newer version: signatures aren't looked at.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// The encoding of a request's body.

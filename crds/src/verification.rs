@@ -44,6 +44,10 @@ pub enum PodReason {
     AcceptsInvalid,
     /// The canary isn't in the declared database although the pod is connected to it.
     CanaryMissing,
+    /// The replica reads a copy of the database that lags behind; it heals as the copy catches up.
+    StaleReplica,
+    /// The replica is connected to the declared database and looks in another schema, or in one of another revision.
+    SchemaMismatch,
     /// The replica answers with an error where the recipe expects success.
     ServerError,
     /// The replica redirects where the recipe expects an answer.
@@ -78,6 +82,8 @@ impl PodReason {
             Self::TokenFormat => "TokenFormat",
             Self::AcceptsInvalid => "AcceptsInvalid",
             Self::CanaryMissing => "CanaryMissing",
+            Self::StaleReplica => "StaleReplica",
+            Self::SchemaMismatch => "SchemaMismatch",
             Self::ServerError => "ServerError",
             Self::Redirected => "Redirected",
             Self::RecipeMismatch => "RecipeMismatch",

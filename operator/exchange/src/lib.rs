@@ -9,6 +9,7 @@ mod client;
 mod pair;
 mod redact;
 mod requests;
+mod ring;
 mod session;
 mod sweep;
 mod token;
@@ -51,6 +52,8 @@ pub struct Exchange<'a> {
     pub hostname: &'a str,
     /// As whom.
     pub canary: &'a Canary,
+    /// The declared key ring, where there is one: the key that signs, and those that only verify.
+    pub keys: &'a [SecretString],
     /// What can be seen beside the exchange.
     pub anchors: &'a dyn Anchors,
     /// Whether to try a wrong password. Once for a container is enough: more could lock the canary out.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use accord_crds::recipe::Encoding;
+use accord_crds::recipe::{Encoding, TokenKey};
 use accord_plan::agreement::{AfterLogoutExpected, Artifact, Conventions, Meaning};
 use reqwest::Method;
 use secrecy::ExposeSecret;
@@ -13,7 +13,7 @@ use crate::client::{Body, Failure, Reply, Request};
 use crate::redact::snippet;
 use crate::session::Session;
 use crate::trace::Outcome;
-use crate::{Exchange, Replica, token};
+use crate::{Exchange, Replica, ring, token};
 
 /// One exchange with its time limit.
 #[derive(Clone, Copy)]
@@ -60,6 +60,18 @@ impl<'a> Run<'a> {
         } else {
             Conventions::Generic
         }
+    }
+
+    /// Anchor K: whether a key of the declared ring verifies the token. `None` where the recipe doesn't say that the
+    /// ring signs tokens, where no ring is known, and where the signature is of another kind.
+    pub(crate) fn signed_with_the_ring(&self, token: &str) -> Option<bool> {
+        self.exchange
+            .recipe
+            .login
+            .access_token_key
+            .filter(|k| *k == TokenKey::KeyRing)?;
+        let keys = self.exchange.keys;
+        (!keys.is_empty()).then(|| ring::verifies(keys, token))?
     }
 
     /// True when the session is kept in the cookie itself.

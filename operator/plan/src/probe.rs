@@ -4,7 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use accord_crds::Recipe;
+use accord_crds::spec::{AuthServiceSpec, BindingSource};
 
+use crate::binding;
+use crate::context::Context;
+use crate::key::Kind;
 use crate::outcome::DatabaseCheck;
 
 /// One service's replicas, and how to log in to them.
@@ -18,6 +22,8 @@ pub struct ProbeRequest {
     pub username: String,
     /// The canary's password.
     pub password: String,
+    /// The key ring, where the server's bindings take its keys from it: the active key first, then the fallbacks.
+    pub keys: Vec<String>,
     /// How to look for a pod's own connections in `pg_stat_activity` (managed Postgres), the anchor D.
     pub database: Option<DatabaseCheck>,
     /// The replicas that can be asked: not terminating, and their containers have passed the start-up probe.
@@ -26,6 +32,25 @@ pub struct ProbeRequest {
     pub interval: Duration,
     /// The value of the annotation `accord.dev/retry`: a new one proves everything again.
     pub retry: String,
+}
+
+/// The key ring as the servers have it: the active key first. Empty where no binding takes a server's keys from
+/// the ring.
+pub fn keys(context: &Context, spec: &AuthServiceSpec) -> Vec<String> {
+    let bound = binding::table(spec)
+        .iter()
+        .any(|b| b.source == BindingSource::KeysActive);
+    let secret = context.observed.objects.get(Kind::Secret, &context.names.keys());
+    let Some(secret) = secret.filter(|_| bound) else {
+        return Vec::new();
+    };
+    let text = |key: &str| secret.secret_text(key).unwrap_or_default();
+    let (active, fallbacks) = (text("active"), text("fallbacks"));
+    std::iter::once(active.as_str())
+        .chain(fallbacks.split(','))
+        .filter(|key| !key.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Without credentials.

@@ -7,6 +7,8 @@ use accord_exchange::{Anchors, Canary, Client, Exchange, NoAnchors, Replica};
 use accord_plan::agreement::Observations;
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 
+use secrecy::SecretString;
+
 use super::database::Database;
 
 /// Makes exchanges.
@@ -44,13 +46,13 @@ impl Examiner for Network {
         witness: Option<&ProbeTarget>,
         wrong_password: bool,
     ) -> Observations {
-        let canary = canary(request);
+        let (canary, keys) = (canary(request), keys(request));
         let database = request.database.clone().map(Database::new);
         let anchors: &dyn Anchors = match &database {
             Some(database) => database,
             None => &NoAnchors,
         };
-        let exchange = self.exchange(request, &canary, anchors, wrong_password);
+        let exchange = self.exchange(request, &canary, &keys, anchors, wrong_password);
         let witness = witness.map(replica);
         exchange.pair(&replica(subject), witness.as_ref()).await
     }
@@ -62,8 +64,8 @@ impl Examiner for Network {
         issuer: usize,
         ender: usize,
     ) -> Vec<Observations> {
-        let canary = canary(request);
-        let exchange = self.exchange(request, &canary, &NoAnchors, false);
+        let (canary, keys) = (canary(request), keys(request));
+        let exchange = self.exchange(request, &canary, &keys, &NoAnchors, false);
         let replicas: Vec<_> = targets.iter().map(replica).collect();
         exchange.sweep(&replicas, issuer, ender).await
     }
@@ -74,6 +76,7 @@ impl Network {
         &'a self,
         request: &'a ProbeRequest,
         canary: &'a Canary,
+        keys: &'a [SecretString],
         anchors: &'a dyn Anchors,
         wrong_password: bool,
     ) -> Exchange<'a> {
@@ -82,10 +85,15 @@ impl Network {
             recipe: &request.recipe,
             hostname: &request.hostname,
             canary,
+            keys,
             anchors,
             wrong_password,
         }
     }
+}
+
+fn keys(request: &ProbeRequest) -> Vec<SecretString> {
+    request.keys.iter().map(|key| key.clone().into()).collect()
 }
 
 fn canary(request: &ProbeRequest) -> Canary {

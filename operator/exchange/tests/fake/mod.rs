@@ -10,13 +10,13 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use accord_crds::Recipe;
+use aws_lc_rs::hmac;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -38,7 +38,12 @@ pub struct App {
     /// Session id to its user and the key that it was made with.
     pub sessions: Shared<BTreeMap<String, (String, String)>>,
     pub blacklist: Shared<BTreeSet<String>>,
+    /// Tokens that were issued.
+    pub issued: Shared<BTreeSet<String>>,
     pub key: String,
+    /// More workers of the same pod, each with stores of its own: they take requests that come while others are busy.
+    pub workers: Vec<App>,
+    pub busy: Arc<AtomicUsize>,
     pub faults: Shared<Faults>,
     pub log: Shared<Vec<Seen>>,
 }
@@ -57,6 +62,8 @@ pub struct Faults {
     pub extra_claim: bool,
     pub flushes_foreign_sessions: bool,
     pub own_check_fails: bool,
+    /// Tokens count only where they were issued: a list in memory.
+    pub own_tokens_only: bool,
 }
 
 /// A request as the server saw it.
@@ -88,7 +95,10 @@ impl App {
             users: Shared::new(Mutex::new([(USERNAME.to_owned(), PASSWORD.to_owned())].into())),
             sessions: Shared::default(),
             blacklist: Shared::default(),
+            issued: Shared::default(),
             key: key.into(),
+            workers: Vec::new(),
+            busy: Arc::default(),
             faults: Shared::default(),
             log: Shared::default(),
         }
@@ -97,6 +107,7 @@ impl App {
     /// Another replica on the same stores.
     pub fn replica(&self) -> Self {
         Self {
+            busy: Arc::default(),
             faults: Shared::default(),
             log: Shared::default(),
             ..self.clone()
@@ -125,9 +136,8 @@ impl App {
     }
 
     fn sign(&self, text: &str) -> String {
-        let mut hasher = DefaultHasher::new();
-        (&self.key, text).hash(&mut hasher);
-        URL_SAFE_NO_PAD.encode(format!("{:032x}", hasher.finish()))
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.key.as_bytes());
+        URL_SAFE_NO_PAD.encode(hmac::sign(&key, text.as_bytes()))
     }
 
     fn token(&self, kind: &str, user: &str) -> String {
@@ -141,7 +151,9 @@ impl App {
             URL_SAFE_NO_PAD.encode(claims.to_string())
         );
         let signature = self.sign(&text);
-        format!("{text}.{signature}")
+        let token = format!("{text}.{signature}");
+        self.issued.lock().unwrap().insert(token.clone());
+        token
     }
 
     fn verify(&self, token: &str, kind: &str) -> Option<String> {
@@ -168,14 +180,13 @@ impl App {
     }
 
     fn bearer_user(&self, headers: &HeaderMap) -> Option<String> {
-        self.verify(
-            headers
-                .get("authorization")?
-                .to_str()
-                .ok()?
-                .strip_prefix("Bearer ")?,
-            "access",
-        )
+        let header = headers.get("authorization")?.to_str().ok()?;
+        let token = header.strip_prefix("Bearer ")?;
+        let elsewhere = !self.issued.lock().unwrap().contains(token);
+        if elsewhere && self.faults.lock().unwrap().own_tokens_only {
+            return None;
+        }
+        self.verify(token, "access")
     }
 }
 
@@ -210,6 +221,25 @@ fn answer(status: u16, body: &Value) -> Response {
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
+    let turn = app.busy.fetch_add(1, Ordering::SeqCst);
+    let worker = match turn % (app.workers.len() + 1) {
+        0 => app.clone(),
+        n => App {
+            faults: app.faults.clone(),
+            log: app.log.clone(),
+            ..app.workers[n - 1].clone()
+        },
+    };
+    if !app.workers.is_empty() {
+        // Long enough for those that were sent at the same time to find it busy.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let response = work(worker, request).await;
+    app.busy.fetch_sub(1, Ordering::SeqCst);
+    response
+}
+
+async fn work(app: App, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = String::from_utf8(to_bytes(body, 100_000).await.unwrap().to_vec()).unwrap();
     let (method, path, headers) = (

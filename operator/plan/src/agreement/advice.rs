@@ -27,9 +27,11 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
             "Keep ended sessions and tokens in the shared cache or database."
         }
         (PodReason::KeyMismatch, Django) => {
-            "Settings: SECRET_KEY = os.environ[\"SECRET_KEY\"], and no get_random_secret_key()."
+            "Settings: SECRET_KEY = os.environ[\"SECRET_KEY\"], and no get_random_secret_key(). Tokens with a SIGNING_KEY of their own: leave accessTokenKey out of the recipe."
         }
-        (PodReason::KeyMismatch, Generic) => "Take the signing key from its binding; make none at start.",
+        (PodReason::KeyMismatch, Generic) => {
+            "Take the signing key from its binding; make none at start. Tokens with a key of their own: leave accessTokenKey out of the recipe."
+        }
         (PodReason::WrongIdentity, _) => {
             "Primary keys differ between databases: stop this revision before anybody logs in as somebody else."
         }
@@ -37,6 +39,10 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         (PodReason::AcceptsInvalid, _) => "Look for a debug login or an authentication that is switched off.",
         (PodReason::CanaryMissing, _) => {
             "Look at the canary's Job: the account is missing, locked or inactive. The same on all pods means the same."
+        }
+        (PodReason::StaleReplica, _) => "Read users and sessions from the primary.",
+        (PodReason::SchemaMismatch, _) => {
+            "Compare search_path, and the migrations that this image and the database have."
         }
         (PodReason::ServerError, _) => "Look at the log of the pod.",
         (PodReason::Redirected, Django) => {

@@ -25,6 +25,10 @@ pub(super) fn told(seen: &Observations, step: &Step) -> String {
         Action::Own(artifact) | Action::Again(artifact) if step.at == step.of => {
             format!("{at}, given its own {},", artifact.noun())
         }
+        Action::AtOnce(artifact) => format!(
+            "{at}, given its own {} on several connections at once,",
+            artifact.noun()
+        ),
         Action::Own(artifact) | Action::Cross(artifact) | Action::Again(artifact) => {
             format!("{at}, given the {} of {of},", artifact.noun())
         }

@@ -81,8 +81,12 @@ pub(super) fn refused(seen: &Observations) -> Option<Finding> {
         Some(true) => {
             evidence.push_str(", although it was connected to the declared database");
             if elsewhere.is_some() {
-                evidence.push_str("; the witness lets the canary in: another schema, or a lagging copy");
-                Finding::diverges(PodReason::Ambiguous, evidence)
+                evidence.push_str("; the witness lets the canary in");
+                Finding::one_of(
+                    Verdict::Diverges,
+                    &[PodReason::SchemaMismatch, PodReason::StaleReplica],
+                    evidence,
+                )
             } else {
                 Finding::unknown(PodReason::CanaryMissing, evidence)
             }
@@ -118,6 +122,17 @@ pub(super) fn wrong_identity(seen: &Observations) -> Option<Finding> {
     Some(Finding::diverges(PodReason::WrongIdentity, evidence))
 }
 
+/// K: the token that the pod issued isn't signed with a key of the declared ring. One login is enough.
+pub(super) fn signs_with_another_key(seen: &Observations) -> Option<Finding> {
+    (seen.key == Some(false)).then(|| {
+        let evidence = format!(
+            "{}, at the canary's login, issued an access token that no key of the declared ring verifies",
+            seen.subject
+        );
+        Finding::diverges(PodReason::KeyMismatch, evidence)
+    })
+}
+
 /// The pod refuses what it issued a moment ago.
 pub(super) fn forgets_its_own(seen: &Observations) -> Option<Finding> {
     let own = |s: &&Step| matches!(s.action, Action::Own(_)) && s.meaning != Meaning::Accepted;
@@ -130,7 +145,14 @@ pub(super) fn forgets_its_own(seen: &Observations) -> Option<Finding> {
     if step.meaning == Meaning::ServerError {
         return Some(Finding::unknown(PodReason::ServerError, evidence));
     }
-    // A witness that does it right by the same recipe clears the recipe: then each worker of the pod has its own state.
+    if step.meaning == Meaning::Rejected && super::within::heals(seen) {
+        return Some(Finding::one_of(
+            Verdict::Unknown,
+            &[PodReason::StaleReplica, PodReason::LocalSession],
+            format!("{evidence}, and a moment later accepted it every time"),
+        ));
+    }
+    // A witness that does it right by the same recipe clears the recipe.
     let mut controls = seen
         .steps
         .iter()

@@ -13,6 +13,7 @@ mod observation;
 mod pair;
 mod revocation;
 mod silence;
+mod within;
 
 use accord_crds::{PodReason, Verdict};
 
@@ -92,8 +93,11 @@ const CHAIN: &[Check] = &[
     login::turned_away_at_the_door,
     login::refused,
     login::wrong_identity,
-    login::forgets_its_own,
     login::not_in_the_database,
+    login::signs_with_another_key,
+    within::state_of_workers,
+    login::forgets_its_own,
+    within::fails_at_once,
     // From here on the witness speaks: only if it is sound itself.
     silence::witness_fails,
     pair::not_honoured,

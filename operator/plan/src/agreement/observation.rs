@@ -21,6 +21,11 @@ pub struct Observations {
     pub database: Option<bool>,
     /// Anchor D of the witness.
     pub witness_database: Option<bool>,
+    /// Anchor K of the subject: is its access token signed with a key of the declared ring? `None`: not declared so, or
+    /// not to be told.
+    pub key: Option<bool>,
+    /// Anchor K of the witness.
+    pub witness_key: Option<bool>,
     /// The access token that the subject issued.
     pub token: Option<TokenShape>,
     /// The access token that the witness issued.
@@ -82,6 +87,8 @@ pub enum Action {
     Login,
     /// Check an artifact at its issuer, before a peer has seen it.
     Own(Artifact),
+    /// Check an artifact at its issuer over several new connections at once: one step for each.
+    AtOnce(Artifact),
     /// Check an artifact at the peer: X.
     Cross(Artifact),
     /// Check it at its issuer again, after the peer: A.
@@ -172,6 +179,13 @@ pub struct TokenShape {
     pub claims: BTreeMap<String, &'static str>,
     /// `exp - iat` in seconds.
     pub lifetime: Option<i64>,
+}
+
+impl TokenShape {
+    /// The same header and claims. Lifetimes may differ by a second and by settings that no peer minds.
+    pub fn alike(&self, other: &Self) -> bool {
+        (&self.algorithm, &self.key_id, &self.claims) == (&other.algorithm, &other.key_id, &other.claims)
+    }
 }
 
 impl Observations {

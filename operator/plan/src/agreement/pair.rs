@@ -58,20 +58,24 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
 /// What may be behind it, by what was refused and what is known beside.
 fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
     use PodReason::{KeyMismatch, LocalDatabase, LocalSession, TokenFormat};
+    // K: both sign with the declared ring.
+    let same_key = seen.key == Some(true) && seen.witness_key != Some(false);
     if access && let Some((subject, witness)) = seen.token.as_ref().zip(seen.witness_token.as_ref()) {
-        if subject.key_id != witness.key_id {
+        if subject.key_id != witness.key_id && !same_key {
             return vec![KeyMismatch];
         }
-        if subject.algorithm != witness.algorithm || subject.claims != witness.claims {
+        if !subject.alike(witness) {
             return vec![TokenFormat];
         }
     }
     let mut causes = match (session, access) {
         // The token of the same login is honoured: keys and people are shared, the sessions aren't.
         (true, false) if honoured(seen, Access) => return vec![LocalSession],
-        (false, true) if honoured(seen, Session) => return vec![KeyMismatch],
+        (false, true) if honoured(seen, Session) && !same_key => return vec![KeyMismatch],
         // No store is involved.
         (true, false) if seen.signed_cookie => vec![KeyMismatch],
+        // The key is the declared one: what is left is whatever the peer looks up.
+        (_, true) if same_key => vec![LocalSession],
         // Django's sessions and SimpleJWT's tokens share one thing: the key.
         (true, true) if seen.conventions == Conventions::Django && seen.token.is_some() => vec![KeyMismatch],
         (true, _) => vec![LocalSession, KeyMismatch],

@@ -39,6 +39,14 @@ pub(super) fn witness_fails(seen: &Observations) -> Option<Finding> {
         );
         return Some(Finding::unknown(PodReason::Pending, evidence));
     }
+    if witness_in && seen.key == Some(true) && seen.witness_key == Some(false) {
+        let evidence = format!(
+            "The token of {} is signed with a key of the declared ring and that of the witness {} isn't: another is asked",
+            seen.subject,
+            seen.name(Role::Witness)
+        );
+        return Some(Finding::unknown(PodReason::Pending, evidence));
+    }
     let step = seen.steps.iter().find(|s| {
         let silent = matches!(
             s.meaning,

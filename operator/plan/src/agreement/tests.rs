@@ -65,6 +65,31 @@ fn shape(algorithm: &str) -> TokenShape {
     }
 }
 
+fn other_claims() -> TokenShape {
+    TokenShape {
+        claims: BTreeMap::from([("sub".into(), "number")]),
+        ..shape("HS256")
+    }
+}
+
+fn ring_signed(seen: &mut Observations) {
+    (seen.key, seen.witness_key) = (Some(true), Some(true));
+}
+
+/// Eight checks at once at the subject, of which so many are accepted.
+fn at_once(seen: &mut Observations, artifact: Artifact, accepted: usize) {
+    let like = seen.step(Own(artifact), S, S).unwrap().clone();
+    for n in 0..8 {
+        let meaning = if n < accepted { Accepted } else { Rejected };
+        let action = Action::AtOnce(artifact);
+        seen.steps.push(Step {
+            action,
+            meaning,
+            ..like.clone()
+        });
+    }
+}
+
 /// Adds a step, or says that it went otherwise.
 fn put(seen: &mut Observations, action: Action, at: Role, of: Role, meaning: Meaning) {
     let status = match meaning {
@@ -154,6 +179,71 @@ fn steps(changed: &[(Action, Role, Role, Meaning)]) -> Observations {
 #[case::forgetful(steps(&[(Own(Session), S, S, Rejected)]), Diverges, LocalSession)]
 #[case::broken_check(
     steps(&[(Own(Session), S, S, Meaning::ServerError)]), Verdict::Unknown, PodReason::ServerError
+)]
+#[case::workers(with(|s| at_once(s, Session, 4)), Diverges, LocalSession)]
+#[case::workers_without_a_witness(
+    with(|s| { s.witness = None; s.steps.truncate(5); at_once(s, Session, 7) }), Diverges, LocalSession
+)]
+#[case::workers_of_a_framework_with_keys_and_no_token(
+    with(|s| { s.steps.retain(|s| s.action != Own(Access)); at_once(s, Session, 4) }), Diverges, Ambiguous
+)]
+#[case::workers_with_a_key_each(
+    with(|s| { at_once(s, Session, 4); at_once(s, Access, 4) }), Diverges, KeyMismatch
+)]
+#[case::workers_with_signed_cookies_of_a_key_each(
+    with(|s| { s.signed_cookie = true; at_once(s, Session, 4) }), Diverges, KeyMismatch
+)]
+#[case::workers_with_the_declared_key(
+    with(|s| { s.key = Some(true); at_once(s, Access, 4) }), Diverges, LocalSession
+)]
+#[case::workers_that_all_forget_what_one_remembered(with(|s| at_once(s, Session, 0)), Diverges, LocalSession)]
+#[case::workers_that_answer_alike(with(|s| at_once(s, Session, 8)), Agrees, Verified)]
+#[case::heals_a_moment_later(
+    with(|s| { put(s, Own(Session), S, S, Rejected); at_once(s, Session, 8) }), Verdict::Unknown, Ambiguous
+)]
+#[case::fails_under_several_at_once(
+    with(|s| { at_once(s, Session, 8); s.steps.last_mut().unwrap().meaning = Meaning::ServerError }),
+    Verdict::Unknown, PodReason::ServerError
+)]
+// K.
+#[case::k_false_from_a_single_login(
+    with(|s| { s.witness = None; s.steps.truncate(5); s.key = Some(false) }), Diverges, KeyMismatch
+)]
+#[case::k_false_of_the_witness(
+    with(|s| { (s.key, s.witness_key) = (Some(true), Some(false)); put(s, Cross(Access), S, W, Rejected) }),
+    Verdict::Unknown, Pending
+)]
+#[case::k_true_and_other_claims(
+    with(|s| { ring_signed(s); s.token = Some(other_claims()); put(s, Cross(Access), W, S, Rejected) }),
+    Diverges, TokenFormat
+)]
+#[case::k_true_and_other_claims_break_the_witness(
+    with(|s| { ring_signed(s); s.token = Some(other_claims()); put(s, Cross(Access), W, S, Meaning::ServerError) }),
+    Diverges, TokenFormat
+)]
+#[case::k_true_and_another_key_id(
+    with(|s| {
+        ring_signed(s);
+        s.token = Some(TokenShape { key_id: Some("k2".into()), ..shape("HS256") });
+        put(s, Cross(Access), W, S, Rejected);
+    }),
+    Diverges, TokenFormat
+)]
+#[case::k_true_and_the_same_claims_with_nowhere_to_look(
+    with(|s| {
+        ring_signed(s);
+        (s.database, s.witness_database) = (None, None);
+        put(s, Cross(Access), W, S, Rejected);
+    }),
+    Diverges, Ambiguous
+)]
+#[case::k_true_and_everything_refused(
+    with(|s| {
+        ring_signed(s);
+        put(s, Cross(Session), W, S, Rejected);
+        put(s, Cross(Access), W, S, Rejected);
+    }),
+    Diverges, LocalSession
 )]
 // The witness's own part.
 #[case::witness_login(steps(&[(Login, W, W, Rejected), (Cross(Access), W, S, Rejected)]), Verdict::Unknown, Pending)]

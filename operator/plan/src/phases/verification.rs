@@ -14,7 +14,7 @@ use crate::outcome::Checks;
 use crate::phases::isolation::{alone, sole};
 use crate::phases::standing::standings;
 use crate::phases::workload::{all_servers, condition, has_started, runs, servers};
-use crate::probe::{ProbeRequest, ProbeTarget};
+use crate::probe::{self, ProbeRequest, ProbeTarget};
 use crate::revision::Revision;
 
 /// What the prober is to prove.
@@ -52,6 +52,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         })
         .collect();
     Some(ProbeRequest {
+        keys: probe::keys(context, spec),
         recipe,
         hostname: spec.hostnames.first().cloned().unwrap_or_default(),
         username: canary.secret_text("username")?,

@@ -1,7 +1,7 @@
 //! Django behind gunicorn. A stock `startproject` reads none of these variables: `operator/docs/django.md` has the settings.
 
 use accord_crds::Recipe;
-use accord_crds::recipe::{AfterLogout, Check, Encoding, Login, Logout, Refresh};
+use accord_crds::recipe::{AfterLogout, Check, Encoding, Login, Logout, Refresh, TokenKey};
 use accord_crds::spec::BindingSource;
 
 use super::{Preset, env};
@@ -51,6 +51,8 @@ pub(super) fn preset() -> Preset {
                 status: 200,
                 session_cookie: Some("sessionid".into()),
                 access_token: Some("access".into()),
+                // SimpleJWT signs with SECRET_KEY.
+                access_token_key: Some(TokenKey::KeyRing),
                 refresh_token: Some("refresh".into()),
             },
             check: Check {

@@ -1,0 +1,167 @@
+//! What one replica shows by itself: logins, the database's view, negative controls, its key and its workers.
+
+use accord_crds::PodReason::{self, *};
+use accord_crds::Verdict;
+use rstest::rstest;
+
+use crate::fake::{self, App, HOSTNAME, PASSWORD};
+use crate::setup::{Bench, Sees, is, verdict};
+
+#[tokio::test]
+async fn a_first_replica_is_proved_by_itself() {
+    let s = App::new("k").serve("pod-s", 2).await;
+    is(
+        &verdict(&s, None, &Sees::default()).await,
+        Verdict::Agrees,
+        Verified,
+    );
+}
+
+#[rstest]
+#[case::unauthorized(401)]
+#[case::bad_request(400)]
+#[case::forbidden(403)]
+#[case::no_tables(500)]
+#[tokio::test]
+async fn a_pod_that_refuses_the_canary_and_is_not_seen_in_the_database_has_its_own(#[case] status: u16) {
+    let s = App::new("k")
+        .with(|f| f.login_status = Some(status))
+        .serve("pod-s", 2)
+        .await;
+    let sees = Sees([(s.address.ip(), false)].into());
+    let proof = verdict(&s, None, &sees).await;
+    is(&proof, Verdict::Diverges, LocalDatabase);
+    assert!(proof.message.contains("DATABASE_URL"), "{}", proof.message);
+    assert!(proof.message.contains("no such table"), "{}", proof.message);
+}
+
+#[rstest]
+#[case::no_check_at_all(true, false)]
+#[case::any_password(false, true)]
+#[tokio::test]
+async fn a_pod_that_accepts_what_is_wrong_never_agrees(#[case] everything: bool, #[case] any_password: bool) {
+    let s = App::new("k").with(|f| {
+        f.accepts_everything = everything;
+        f.any_password = any_password;
+    });
+    let s = s.serve("pod-s", 2).await;
+    is(
+        &verdict(&s, None, &Sees::default()).await,
+        Verdict::Diverges,
+        AcceptsInvalid,
+    );
+}
+
+#[tokio::test]
+async fn a_missing_path_is_a_recipe_that_does_not_fit() {
+    let s = App::new("k").serve("pod-s", 2).await;
+    let mut bench = Bench::new(&Sees([(s.address.ip(), false)].into()));
+    bench.recipe.login.path = "/signin/".into();
+    is(&bench.verdict(&s, None).await, Verdict::Unknown, RecipeMismatch);
+}
+
+#[tokio::test]
+async fn requests_look_like_those_of_a_browser_behind_the_router() {
+    let s = App::new("k").serve("pod-s", 2).await;
+    let _ = verdict(&s, None, &Sees::default()).await;
+    let log = s.app.log.lock().unwrap().clone();
+    let text = |seen: &fake::Seen, name: &str| {
+        seen.headers
+            .get(name)
+            .map(|v| v.to_str().unwrap().to_owned())
+            .unwrap_or_default()
+    };
+    for seen in &log {
+        assert_eq!(text(seen, "host"), HOSTNAME);
+        assert_eq!(text(seen, "x-forwarded-proto"), "https");
+        assert_eq!(text(seen, "x-forwarded-host"), HOSTNAME);
+        assert!(text(seen, "user-agent").starts_with("accord-prober/"));
+        let origin = if seen.method == "POST" {
+            "https://login.example.com"
+        } else {
+            ""
+        };
+        assert_eq!(text(seen, "origin"), origin);
+        if seen.method == "POST" {
+            assert_eq!(
+                text(seen, "referer"),
+                format!("https://login.example.com{}", seen.path)
+            );
+        }
+    }
+    let wrong = log
+        .iter()
+        .filter(|s| s.path == "/login/" && !s.body.contains(PASSWORD))
+        .count();
+    assert_eq!(wrong, 1, "a wrong password is tried once");
+}
+
+#[tokio::test]
+async fn a_form_login_sends_the_csrf_token_as_a_field() {
+    let s = App::new("k").serve("pod-s", 2).await;
+    let mut bench = Bench::new(&Sees::default());
+    bench.recipe.login.encoding = accord_crds::recipe::Encoding::Form;
+    let _ = bench.observe(&s, None).await;
+    let log = s.app.log.lock().unwrap().clone();
+    let login = log.iter().rfind(|seen| seen.path == "/login/").unwrap();
+    let token = login.headers.get("x-csrftoken").unwrap().to_str().unwrap();
+    assert!(
+        login.body.contains(&format!("csrfmiddlewaretoken={token}")),
+        "{}",
+        login.body
+    );
+}
+
+/// A pod with a second worker that has `second` where it differs from the first.
+fn two_workers(second: impl FnOnce(&App) -> App) -> App {
+    let first = App::new("k");
+    App {
+        workers: vec![second(&first)],
+        ..first
+    }
+}
+
+#[rstest]
+#[case::memory(two_workers(|app| App { sessions: std::sync::Arc::default(), ..app.clone() }), LocalSession)]
+#[case::key(two_workers(|app| App { key: "of the second".into(), ..app.clone() }), KeyMismatch)]
+#[tokio::test]
+async fn state_of_each_worker_shows_under_several_requests_at_once(
+    #[case] app: App,
+    #[case] reason: PodReason,
+    #[values(false, true)] with_witness: bool,
+) {
+    let w = app.replica().serve("pod-w", 3).await;
+    let s = app.serve("pod-s", 2).await;
+    let proof = verdict(&s, with_witness.then_some(&w), &Sees::default()).await;
+    is(&proof, Verdict::Diverges, reason);
+    assert!(proof.message.contains("on 4 of 8"), "{}", proof.message);
+    assert!(proof.message.contains("within the pod"), "{}", proof.message);
+}
+
+#[tokio::test]
+async fn workers_that_share_their_state_agree() {
+    let s = two_workers(App::clone).serve("pod-s", 2).await;
+    is(
+        &verdict(&s, None, &Sees::default()).await,
+        Verdict::Agrees,
+        Verified,
+    );
+}
+
+#[rstest]
+#[case::active("k", Verdict::Agrees, Verified)]
+#[case::older("older", Verdict::Agrees, Verified)]
+#[case::own("made at start", Verdict::Diverges, KeyMismatch)]
+#[tokio::test]
+async fn one_login_tells_whether_the_declared_ring_signed_the_token(
+    #[case] key: &str,
+    #[case] verdict: Verdict,
+    #[case] reason: PodReason,
+) {
+    let s = App::new(key).serve("pod-s", 2).await;
+    let bench = Bench::new(&Sees::default()).declaring_the_key();
+    is(&bench.verdict(&s, None).await, verdict, reason);
+    // Where it isn't declared, nothing is said about keys.
+    let silent = Bench::new(&Sees::default());
+    is(&silent.verdict(&s, None).await, Verdict::Agrees, Verified);
+}

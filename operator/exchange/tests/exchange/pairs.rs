@@ -1,0 +1,231 @@
+//! What a pair shows: from what one of the two does wrong to the verdict that names it.
+
+use accord_crds::PodReason::*;
+use accord_crds::Verdict;
+use accord_plan::agreement::{Action, Artifact, Meaning, Role, judge};
+use rstest::rstest;
+
+use crate::fake::App;
+use crate::setup::{Bench, Sees, is, pair, verdict};
+
+#[tokio::test]
+async fn two_replicas_on_the_same_stores_and_key_agree() {
+    let app = App::new("k");
+    let (s, w, database) = pair(app.clone(), app.replica()).await;
+    let seen = Bench::new(&database).observe(&s, Some(&w)).await;
+    is(&judge(&seen, "c1"), Verdict::Agrees, Verified);
+    // Each step was made, in both directions.
+    for (at, of) in [(Role::Subject, Role::Witness), (Role::Witness, Role::Subject)] {
+        for artifact in [Artifact::Session, Artifact::Access] {
+            assert_eq!(
+                seen.meaning(Action::Cross(artifact), at, of),
+                Some(Meaning::Accepted)
+            );
+        }
+        assert_eq!(seen.meaning(Action::Refresh, at, of), Some(Meaning::Accepted));
+        for artifact in [Artifact::Session, Artifact::Refresh] {
+            assert_eq!(
+                seen.meaning(Action::Replay(artifact), at, of),
+                Some(Meaning::Rejected)
+            );
+        }
+    }
+    assert_eq!(app.sessions.lock().unwrap().len(), 0, "every session was ended");
+}
+
+#[tokio::test]
+async fn local_users_are_told_by_the_witness_where_the_database_shows_nothing() {
+    let (s, w) = (App::new("k"), App::new("k"));
+    s.users.lock().unwrap().clear();
+    let (s, w, _) = pair(s, w).await;
+    is(
+        &verdict(&s, Some(&w), &Sees::default()).await,
+        Verdict::Diverges,
+        LocalDatabase,
+    );
+}
+
+#[tokio::test]
+async fn a_copy_of_the_users_is_told_by_the_database() {
+    let app = App::new("k");
+    let (s, w, mut sees) = pair(app.clone(), app.replica()).await;
+    sees.0.insert(s.address.ip(), false);
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Diverges,
+        LocalDatabase,
+    );
+    // Where the database sees nobody's address, its silence about one pod means nothing.
+    sees.0.insert(w.address.ip(), false);
+    is(&verdict(&s, Some(&w), &sees).await, Verdict::Agrees, Verified);
+}
+
+#[tokio::test]
+async fn sessions_inside_the_pod_are_local_sessions() {
+    let app = App::new("k");
+    let s = App {
+        sessions: std::sync::Arc::default(),
+        ..app.replica()
+    };
+    let (s, w, sees) = pair(s, app).await;
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Diverges,
+        LocalSession,
+    );
+    for app in [&s.app, &w.app] {
+        assert!(
+            app.sessions.lock().unwrap().is_empty(),
+            "an exchange that stops early leaves nothing behind"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_blacklist_inside_the_pod_is_local_revocation() {
+    let app = App::new("k");
+    let s = App {
+        blacklist: std::sync::Arc::default(),
+        ..app.replica()
+    };
+    let (s, w, sees) = pair(s, app).await;
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Diverges,
+        LocalRevocation,
+    );
+}
+
+#[rstest]
+#[case::sessions_in_the_database(false)]
+#[case::sessions_in_the_cache_that_the_peer_throws_away(true)]
+#[tokio::test]
+async fn another_key_is_a_key_mismatch(#[case] flushes: bool) {
+    let app = App::new("k").with(|f| f.flushes_foreign_sessions = flushes);
+    let s = App {
+        key: "other".into(),
+        ..app.replica()
+    }
+    .with(|f| f.flushes_foreign_sessions = flushes);
+    let (s, w, sees) = pair(s, app).await;
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Diverges,
+        KeyMismatch,
+    );
+}
+
+#[tokio::test]
+async fn another_shape_of_token_is_told_by_its_claims() {
+    let app = App::new("k");
+    let s = app.replica().with(|f| f.extra_claim = true);
+    let (s, w, sees) = pair(s, app).await;
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Diverges,
+        TokenFormat,
+    );
+}
+
+#[tokio::test]
+async fn somebody_elses_name_is_a_wrong_identity_and_is_not_repeated() {
+    let app = App::new("k");
+    let s = app.replica().with(|f| f.names = Some("alice".into()));
+    let (s, w, sees) = pair(s, app).await;
+    let proof = verdict(&s, Some(&w), &sees).await;
+    is(&proof, Verdict::Diverges, WrongIdentity);
+    assert!(!proof.message.contains("alice"));
+}
+
+#[tokio::test]
+async fn a_witness_that_fails_in_its_own_part_never_blames_the_subject() {
+    for fault in ["login", "check", "hang"] {
+        let app = App::new("k");
+        let w = app.replica().with(|f| match fault {
+            "login" => f.login_status = Some(401),
+            "check" => f.own_check_fails = true,
+            _ => f.hangs = true,
+        });
+        let (s, w, sees) = pair(app, w).await;
+        let proof = verdict(&s, Some(&w), &sees).await;
+        assert_ne!(proof.verdict, Verdict::Agrees, "{fault}");
+        if fault == "check" {
+            // The witness refuses the subject's session before its own turn: its own control decides.
+            is(&proof, Verdict::Unknown, Pending);
+        } else {
+            assert_eq!(proof.verdict, Verdict::Unknown, "{fault}: {}", proof.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_forgets_its_own_sessions_is_cleared_of_a_wrong_recipe_by_the_witness() {
+    let app = App::new("k");
+    let s = app.replica().with(|f| f.own_check_fails = true);
+    let (s, w, sees) = pair(s, app).await;
+    is(&verdict(&s, None, &sees).await, Verdict::Unknown, Ambiguous);
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Diverges,
+        LocalSession,
+    );
+}
+
+#[tokio::test]
+async fn the_canary_missing_in_the_declared_database_is_not_the_pods_fault() {
+    let app = App::new("k");
+    app.users.lock().unwrap().clear();
+    let (s, w, sees) = pair(app.clone(), app.replica()).await;
+    is(&verdict(&s, None, &sees).await, Verdict::Unknown, CanaryMissing);
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Unknown,
+        CanaryMissing,
+    );
+    is(
+        &verdict(&s, None, &Sees::default()).await,
+        Verdict::Unknown,
+        Ambiguous,
+    );
+}
+
+#[tokio::test]
+async fn the_ring_tells_which_of_the_two_has_another_key() {
+    let app = App::new("k");
+    let odd = App {
+        key: "made at start".into(),
+        ..app.replica()
+    };
+    let (s, w, sees) = pair(app, odd).await;
+    let bench = Bench::new(&sees).declaring_the_key();
+    let blamed = bench.verdict(&w, Some(&s)).await;
+    is(&blamed, Verdict::Diverges, KeyMismatch);
+    let proof = bench.verdict(&s, Some(&w)).await;
+    is(&proof, Verdict::Unknown, Pending);
+    assert!(proof.message.contains("pod-w isn't"), "{}", proof.message);
+}
+
+#[tokio::test]
+async fn the_right_key_and_other_claims_are_another_format() {
+    let app = App::new("k");
+    let s = app.replica().with(|f| f.extra_claim = true);
+    let (s, w, sees) = pair(s, app).await;
+    let bench = Bench::new(&sees).declaring_the_key();
+    is(&bench.verdict(&s, Some(&w)).await, Verdict::Diverges, TokenFormat);
+}
+
+/// The token is right in every way, and the witness knows nobody of that name.
+#[tokio::test]
+async fn the_right_key_and_the_right_claims_leave_more_than_one_cause() {
+    let (s, w) = (App::new("k"), App::new("k").with(|f| f.own_tokens_only = true));
+    let (s, w, _) = pair(s, w).await;
+    let mut bench = Bench::new(&Sees::default()).declaring_the_key();
+    bench.recipe.login.session_cookie = None;
+    let proof = bench.verdict(&s, Some(&w)).await;
+    is(&proof, Verdict::Diverges, Ambiguous);
+    assert!(
+        proof.message.contains("It may be LocalSession or LocalDatabase"),
+        "{}",
+        proof.message
+    );
+}

@@ -1,0 +1,85 @@
+//! State inside one pod that its workers don't share: one pod answers both ways to the same artifact.
+//!
+//! One request after the other mostly reaches the same worker; several at once don't. No witness is needed.
+
+use accord_crds::{PodReason, Verdict};
+
+use super::{Action, Artifact, Conventions, Finding, Meaning, Observations, Role, Step};
+
+use Artifact::{Access, Session};
+
+/// The steps of this kind at the subject.
+fn own(seen: &Observations, action: Action) -> impl Iterator<Item = &Step> {
+    let home = |s: &&Step| s.at == Role::Subject && s.of == Role::Subject;
+    seen.steps.iter().filter(home).filter(move |s| s.action == action)
+}
+
+/// How many of the checks at once were accepted, and of how many; `None` where all answers are the same.
+fn mixed(seen: &Observations, artifact: Artifact) -> Option<(usize, usize)> {
+    let count = |meaning: Meaning| {
+        own(seen, Action::AtOnce(artifact))
+            .filter(|s| s.meaning == meaning)
+            .count()
+    };
+    let accepted = count(Meaning::Accepted);
+    let first = own(seen, Action::Own(artifact)).next().map(|s| s.meaning);
+    // Refused at first and then always accepted: whatever it is, it heals, and workers don't.
+    let both = accepted > 0 && count(Meaning::Rejected) > 0
+        || accepted == 0 && count(Meaning::Rejected) > 0 && first == Some(Meaning::Accepted);
+    both.then(|| (accepted, own(seen, Action::AtOnce(artifact)).count()))
+}
+
+/// Refused at first, and accepted by every one of several checks at once.
+pub(super) fn heals(seen: &Observations) -> bool {
+    [Session, Access].into_iter().any(|artifact| {
+        let refused = own(seen, Action::Own(artifact)).any(|s| s.meaning == Meaning::Rejected);
+        let mut after = own(seen, Action::AtOnce(artifact)).peekable();
+        refused && after.peek().is_some() && after.all(|s| s.meaning == Meaning::Accepted)
+    })
+}
+
+/// Some connections honour what the pod issued, and others don't.
+pub(super) fn state_of_workers(seen: &Observations) -> Option<Finding> {
+    let (session, access) = (mixed(seen, Session), mixed(seen, Access));
+    let (artifact, (accepted, all)) = session
+        .map(|n| (Session, n))
+        .or_else(|| access.map(|n| (Access, n)))?;
+    let evidence = format!(
+        "{}, given its own {} over {all} new connections at once, accepted it on {accepted} of {all}: workers within \
+         the pod have state of their own",
+        seen.subject,
+        artifact.noun()
+    );
+    let causes = causes(seen, session.is_some(), access.is_some());
+    Some(Finding::one_of(Verdict::Diverges, &causes, evidence))
+}
+
+/// Sessions in each worker's memory, or a key that each worker makes when it starts.
+fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
+    use PodReason::{KeyMismatch, LocalSession};
+    let django = seen.conventions == Conventions::Django;
+    match (session, access) {
+        (true, false) if seen.signed_cookie => vec![KeyMismatch],
+        // Without a token beside it, a key can't be told from a memory.
+        (true, false) if django && own(seen, Action::Own(Access)).next().is_none() => {
+            vec![LocalSession, KeyMismatch]
+        }
+        (true, false) => vec![LocalSession],
+        (_, true) if seen.key == Some(true) || seen.token.is_none() => vec![LocalSession],
+        // Django's sessions and SimpleJWT's tokens share one thing: the key.
+        (true, true) if django => vec![KeyMismatch],
+        _ => vec![LocalSession, KeyMismatch],
+    }
+}
+
+/// Under several requests at once the pod fails where one alone succeeds.
+pub(super) fn fails_at_once(seen: &Observations) -> Option<Finding> {
+    let [session, access] = [Session, Access]
+        .map(|artifact| own(seen, Action::AtOnce(artifact)).find(|s| s.meaning != Meaning::Accepted));
+    let step = session.or(access)?;
+    let reason = match step.meaning {
+        Meaning::ServerError => PodReason::ServerError,
+        _ => PodReason::RecipeMismatch,
+    };
+    Some(Finding::unknown(reason, super::evidence::told(seen, step)))
+}
