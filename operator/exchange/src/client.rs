@@ -1,11 +1,13 @@
 //! Sends one request as a browser behind the router would, and reads a limited answer.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE};
+
+use crate::Replica;
 
 const USER_AGENT: &str = concat!("accord-prober/", env!("CARGO_PKG_VERSION"));
 
@@ -36,7 +38,9 @@ impl Default for Limits {
 /// Sends requests. Cheap to clone; nothing of one request is remembered for the next.
 #[derive(Clone, Debug)]
 pub struct Client {
+    /// For replicas that are asked over HTTP.
     http: reqwest::Client,
+    tls: rustls::ClientConfig,
     pub(crate) limits: Limits,
 }
 
@@ -86,34 +90,42 @@ pub(crate) enum Failure {
 }
 
 impl Client {
-    /// A client with these limits.
+    /// A client with these limits for replicas that are asked over HTTP: no authority is trusted.
     pub fn new(limits: Limits) -> Result<Self, ClientError> {
-        // Its own provider, so that nobody has to install one for the process; replicas are asked over HTTP only, so
-        // no authority is trusted.
+        Self::trusting(limits, rustls::RootCertStore::empty())
+    }
+
+    /// A client with these limits that trusts these authorities to vouch for replicas that are asked over HTTPS.
+    pub fn trusting(limits: Limits, authorities: rustls::RootCertStore) -> Result<Self, ClientError> {
+        // Its own provider, so that nobody has to install one for the process.
         let tls = rustls::ClientConfig::builder_with_provider(Arc::new(
             rustls::crypto::aws_lc_rs::default_provider(),
         ))
         .with_safe_default_protocol_versions()
         .map_err(ClientError::Tls)?
-        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_root_certificates(authorities)
         .with_no_client_auth();
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            // A connection for each request: with several workers in a pod the next one may answer, as for users.
-            .pool_max_idle_per_host(0)
-            .connect_timeout(limits.connect)
-            .user_agent(USER_AGENT)
-            .build()
-            .map_err(ClientError::Http)?;
-        Ok(Self { http, limits })
+        let http = builder(limits, &tls).build().map_err(ClientError::Http)?;
+        Ok(Self { http, tls, limits })
+    }
+
+    /// The client and the address part of the URL for a replica. With TLS the hostname is what its certificate has to
+    /// be for and what it is told as SNI, and the address is where it is.
+    fn reach(&self, at: &Replica, hostname: &str) -> Result<(reqwest::Client, String), Failure> {
+        let (scheme, name) = (if at.tls { "https" } else { "http" }, without_port(hostname));
+        let Some(name) = name.filter(|_| at.tls) else {
+            return Ok((self.http.clone(), format!("{scheme}://{}", at.address)));
+        };
+        let known = builder(self.limits, &self.tls).resolve(name, at.address).build();
+        Ok((
+            known.map_err(failure)?,
+            format!("{scheme}://{name}:{}", at.address.port()),
+        ))
     }
 
     pub(crate) async fn send(
         &self,
-        address: SocketAddr,
+        at: &Replica,
         hostname: &str,
         deadline: Instant,
         request: Request<'_>,
@@ -125,9 +137,9 @@ impl Client {
             return Err(Failure::TimedOut);
         }
         let unsafe_method = request.method != Method::GET;
-        let mut builder = self
-            .http
-            .request(request.method, format!("http://{address}{}", request.path))
+        let (http, base) = self.reach(at, hostname)?;
+        let mut builder = http
+            .request(request.method, format!("{base}{}", request.path))
             .timeout(left)
             .header(HOST, hostname)
             .header("X-Forwarded-Proto", "https")
@@ -178,6 +190,24 @@ impl Client {
             truncated,
         })
     }
+}
+
+fn builder(limits: Limits, tls: &rustls::ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        // A connection for each request: with several workers in a pod the next one may answer, as for users.
+        .pool_max_idle_per_host(0)
+        .connect_timeout(limits.connect)
+        .user_agent(USER_AGENT)
+}
+
+/// The name in `name` or `name:port`; `None` for an address, which is no name that a certificate or SNI could hold.
+fn without_port(hostname: &str) -> Option<&str> {
+    let name = hostname.split_once(':').map_or(hostname, |(name, _)| name);
+    (!name.is_empty() && !hostname.starts_with('[') && name.parse::<IpAddr>().is_err()).then_some(name)
 }
 
 fn text(

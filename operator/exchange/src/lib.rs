@@ -30,6 +30,8 @@ pub struct Replica {
     pub name: String,
     /// Its own address and the server's port.
     pub address: SocketAddr,
+    /// True where it is asked over HTTPS.
+    pub tls: bool,
 }
 
 /// The account that exchanges log in with.

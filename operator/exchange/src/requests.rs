@@ -354,7 +354,7 @@ impl<'a> Run<'a> {
         }
         let Exchange { client, hostname, .. } = self.exchange;
         let fail = |meaning, detail| Outcome::new(meaning, None, detail, since);
-        match client.send(at.address, hostname, self.deadline, request).await {
+        match client.send(at, hostname, self.deadline, request).await {
             Err(Failure::Unreachable(why)) => Err(fail(Meaning::Unreachable, snippet(&why, &[]))),
             Err(Failure::TimedOut) => Err(fail(Meaning::TimedOut, String::new())),
             Ok(reply) => {

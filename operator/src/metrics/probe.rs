@@ -108,7 +108,7 @@ const RESULTS: [&str; 5] = ["ok", "refused", "server_error", "unanswered", "othe
 fn name(action: Action) -> &'static str {
     match action {
         Action::Login => "login",
-        Action::Own(_) | Action::Cross(_) | Action::Again(_) => "check",
+        Action::Own(_) | Action::AtOnce(_) | Action::Cross(_) | Action::Again(_) => "check",
         Action::Refresh | Action::Refreshed => "refresh",
         Action::Logout => "logout",
         Action::Csrf => "csrf",

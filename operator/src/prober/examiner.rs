@@ -107,5 +107,6 @@ fn replica(target: &ProbeTarget) -> Replica {
     Replica {
         name: target.pod.clone(),
         address: SocketAddr::new(target.address, target.port),
+        tls: false,
     }
 }

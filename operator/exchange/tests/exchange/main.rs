@@ -7,6 +7,7 @@ mod fake;
 mod setup;
 
 mod alone;
+mod blame;
 mod pairs;
 mod robust;
 mod sweeps;

@@ -102,6 +102,7 @@ pub fn replica(fake: &Fake) -> Replica {
     Replica {
         name: fake.name.clone(),
         address: fake.address,
+        tls: false,
     }
 }
 

@@ -58,7 +58,6 @@ pub struct Faults {
     pub redirects: bool,
     pub hangs: bool,
     pub throttles: bool,
-    pub huge: bool,
     pub extra_claim: bool,
     pub flushes_foreign_sessions: bool,
     pub own_check_fails: bool,
@@ -266,11 +265,6 @@ async fn work(app: App, request: Request) -> Response {
             .header("location", format!("https://{HOSTNAME}{path}?next=secret"))
             .body(Body::empty())
             .unwrap();
-    }
-    if faults.huge {
-        let chunk = vec![b'x'; 1 << 20];
-        let chunks = futures::stream::iter((0..1024).map(move |_| Ok::<_, std::io::Error>(chunk.clone())));
-        return Response::new(Body::from_stream(chunks));
     }
     if headers.get("host").is_none_or(|h| h != HOSTNAME) {
         return answer(400, &json!({"detail": "DisallowedHost"}));

@@ -108,31 +108,56 @@ const CHAIN: &[Check] = &[
     revocation::not_as_declared,
 ];
 
-/// The verdict about the subject of an exchange.
-pub fn judge(observations: &Observations, containers: &str) -> Proof {
+/// What an exchange says about its subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// One reason.
+    pub reason: PodReason,
+    /// What was seen, in one sentence; never a secret.
+    pub evidence: String,
+    /// What to do about it, a line for each candidate.
+    pub advice: Vec<&'static str>,
+}
+
+/// The verdict about the subject of an exchange, with evidence and advice apart.
+pub fn diagnose(observations: &Observations) -> Diagnosis {
     let finding = CHAIN
         .iter()
         .find_map(|check| check(observations))
         .unwrap_or_else(|| verified(observations));
-    let mut message = finding.evidence;
+    let mut evidence = finding.evidence;
     if !finding.candidates.is_empty() {
         let names: Vec<_> = finding.candidates.iter().map(|r| r.as_str()).collect();
-        message.push_str(". It may be ");
-        message.push_str(&names.join(" or "));
+        evidence.push_str(". It may be ");
+        evidence.push_str(&names.join(" or "));
     }
-    message.push('.');
-    let advice: Vec<_> = std::iter::once(&finding.reason)
+    evidence.push('.');
+    let advice = std::iter::once(&finding.reason)
         .chain(&finding.candidates)
         .filter_map(|reason| advice::advice(observations.conventions, *reason))
         .collect();
-    for line in advice {
+    Diagnosis {
+        verdict: finding.verdict,
+        reason: finding.reason,
+        evidence,
+        advice,
+    }
+}
+
+/// The verdict about the subject of an exchange, as it stands in status.
+pub fn judge(observations: &Observations, containers: &str) -> Proof {
+    let diagnosis = diagnose(observations);
+    let mut message = diagnosis.evidence;
+    for line in diagnosis.advice {
         message.push(' ');
         message.push_str(line);
     }
     Proof {
         containers: containers.to_owned(),
-        verdict: finding.verdict,
-        reason: finding.reason,
+        verdict: diagnosis.verdict,
+        reason: diagnosis.reason,
         message: evidence::limited(message, MESSAGE),
     }
 }

@@ -1,0 +1,166 @@
+//! What the command reads: the recipe, the account, keys, certificate authorities.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use accord_crds::Recipe;
+use accord_crds::spec::Framework;
+use accord_exchange::Canary;
+use accord_plan::preset::Preset;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::cli::Verify;
+use crate::problem::Problem;
+
+/// Nothing that this command reads is larger.
+const LIMIT: u64 = 1 << 20;
+
+/// The recipe, from the file or from the framework's preset.
+pub(crate) fn recipe(args: &Verify) -> Result<Recipe, Problem> {
+    if let Some(path) = &args.recipe {
+        let text = read("the recipe", path)?;
+        return parse(&text).map_err(|why| Problem::Usage(format!("--recipe {}: {why}", path.display())));
+    }
+    let name = args.framework.as_deref().unwrap_or_default();
+    let framework = serde_json::from_value(Value::from(name)).unwrap_or(Framework::Unknown);
+    let preset = Preset::of(framework).ok_or_else(|| {
+        Problem::Usage(format!(
+            "--framework {name}: not known; names are those of spec.framework"
+        ))
+    })?;
+    preset.recipe.ok_or_else(|| {
+        Problem::Usage(format!(
+            "--framework {name}: it has no recipe of its own; write one and give --recipe"
+        ))
+    })
+}
+
+fn parse(yaml: &str) -> Result<Recipe, String> {
+    let given: Value = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
+    let recipe: Recipe = serde_json::from_value(given.clone()).map_err(|e| e.to_string())?;
+    // A misspelt field would be left out in silence, and something else verified than what was meant.
+    let known = serde_json::to_value(&recipe).map_err(|e| e.to_string())?;
+    match unknown(&given, &known) {
+        Some(field) => Err(format!("no such field: {field}")),
+        None => Ok(recipe),
+    }
+}
+
+/// The first field that was given and isn't there once it was understood.
+fn unknown(given: &Value, known: &Value) -> Option<String> {
+    let (given, known) = (given.as_object()?, known.as_object()?);
+    given.iter().find_map(|(name, value)| match known.get(name) {
+        Some(understood) => unknown(value, understood).map(|inner| format!("{name}.{inner}")),
+        // Said to be empty, and so left out.
+        None if value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) => None,
+        None => Some(name.clone()),
+    })
+}
+
+/// The account to log in with.
+pub(crate) fn canary(path: Option<&Path>) -> Result<Canary, Problem> {
+    let (username, password) = match path {
+        Some(path) => {
+            let text = read("the account", path)?;
+            let mut lines = text.lines().map(str::to_owned);
+            (lines.next(), lines.next())
+        }
+        None => (
+            std::env::var("ACCORD_USERNAME").ok(),
+            std::env::var("ACCORD_PASSWORD").ok(),
+        ),
+    };
+    match (username, password) {
+        (Some(username), Some(password)) if !username.is_empty() && !password.is_empty() => Ok(Canary {
+            username,
+            password: password.into(),
+        }),
+        _ => Err(Problem::Usage(
+            "no account: set ACCORD_USERNAME and ACCORD_PASSWORD, or give --credentials with the username in the first \
+             line and the password in the second"
+                .into(),
+        )),
+    }
+}
+
+/// Keys, one in a line.
+pub(crate) fn keys(path: Option<&Path>) -> Result<Vec<SecretString>, Problem> {
+    let Some(path) = path else {
+        return Ok(Vec::new());
+    };
+    let text = read("the file of keys", path)?;
+    let keys: Vec<SecretString> = text
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(SecretString::from)
+        .collect();
+    if keys.is_empty() {
+        return Err(Problem::Usage(format!(
+            "--keys {}: it holds no key",
+            path.display()
+        )));
+    }
+    Ok(keys)
+}
+
+/// Who vouches for replicas over https.
+pub(crate) fn authorities(path: Option<&Path>) -> Result<RootCertStore, Problem> {
+    let mut store = RootCertStore::empty();
+    if let Some(path) = path {
+        let text = read("the file of certificate authorities", path)?;
+        for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+            let added = certificate
+                .map_err(|e| e.to_string())
+                .and_then(|c| store.add(c).map_err(|e| e.to_string()));
+            added.map_err(|why| Problem::Usage(format!("--ca-file {}: {why}", path.display())))?;
+        }
+    } else {
+        // One that can't be read is missed when a certificate needs it, and told then.
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if store.is_empty() {
+        return Err(Problem::Usage(
+            "no certificate authority for https: give --ca-file with PEM certificates".into(),
+        ));
+    }
+    Ok(store)
+}
+
+fn read(what: &'static str, path: &Path) -> Result<String, Problem> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(LIMIT).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_string(&mut text))
+    };
+    match read {
+        Ok(_) => Ok(text),
+        Err(source) => Err(Problem::File {
+            what,
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    const RECIPE: &str = "login: {path: /in, accessToken: token}\ncheck: {path: /me}\n";
+
+    #[test]
+    fn a_recipe_is_read_and_a_misspelt_field_is_named() {
+        assert_eq!(
+            parse(RECIPE).unwrap().login.access_token.as_deref(),
+            Some("token")
+        );
+        let wrong = RECIPE.replace("accessToken", "acessToken");
+        assert_eq!(parse(&wrong).unwrap_err(), "no such field: login.acessToken");
+        assert!(parse("login: {path: /in}").is_err());
+    }
+}
