@@ -2,7 +2,7 @@
 //! `operator/docs/fastapi.md` has the settings.
 
 use accord_crds::Recipe;
-use accord_crds::recipe::{AfterLogout, Check, Csrf, Encoding, Login, Logout, Refresh};
+use accord_crds::recipe::{AfterLogout, Check, Csrf, Encoding, Login, Logout, Refresh, TokenKey};
 use accord_crds::spec::{Binding, BindingSource, UriFormat};
 
 use super::{Preset, env};
@@ -42,6 +42,8 @@ pub(super) fn preset() -> Preset {
                 status: 200,
                 session_cookie: Some("session".into()),
                 access_token: Some("access_token".into()),
+                // HS256 with SECRET_KEY, as in FastAPI's own tutorial.
+                access_token_key: Some(TokenKey::KeyRing),
                 refresh_token: Some("refresh_token".into()),
             },
             check: Check {

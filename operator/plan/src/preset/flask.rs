@@ -38,6 +38,7 @@ pub(super) fn preset() -> Preset {
                 status: 200,
                 session_cookie: Some("session".into()),
                 access_token: None,
+                access_token_key: None,
                 refresh_token: None,
             },
             check: Check {
