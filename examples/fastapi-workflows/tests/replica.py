@@ -43,11 +43,11 @@ class Replica:
                 stderr=log,
             )
 
-    def wait(self):
+    def wait(self, healthy):
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                for path in ("/api/health", "/api/health/auth", "/api/health/database"):
+                for path in healthy:
                     assert self.request("GET", path)[0] == 200, path
                 return self
             except OSError:
@@ -116,18 +116,21 @@ class Replica:
 
 
 class ReplicaTestCase(unittest.TestCase):
-    """Two replicas for all tests of a class."""
+    """Two replicas, or as many as are named, for all tests of a class."""
 
     fault = ""
     names = ("one", "two")
+    environment = {}
+    healthy = ("/api/health", "/api/health/auth", "/api/health/database")
 
     @classmethod
     def setUpClass(cls):
         directory = tempfile.TemporaryDirectory()
         cls.addClassCleanup(directory.cleanup)
-        cls.replicas = [Replica(directory.name, name, WORKFLOWS_FAULT=cls.fault) for name in cls.names]
+        environment = {"WORKFLOWS_FAULT": cls.fault} | cls.environment
+        cls.replicas = [Replica(directory.name, name, **environment) for name in cls.names]
         for replica in cls.replicas:
             cls.addClassCleanup(replica.stop)
         for replica in cls.replicas:
-            replica.wait()
+            replica.wait(cls.healthy)
         cls.one, cls.two = cls.replicas[0], cls.replicas[-1]

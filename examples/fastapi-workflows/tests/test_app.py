@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import unittest
 
 from tests.replica import HOST, PASSWORD, PROJECT, ReplicaTestCase
 
@@ -95,13 +96,27 @@ class RightTests(ReplicaTestCase):
             self.assertNotIn(secret, log)
 
 
-class StartTests(ReplicaTestCase):
-    names = ()
+class StoresAwayTests(ReplicaTestCase):
+    names = ("one",)
+    environment = {
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DATABASE_URL": "postgresql+asyncpg://postgres@127.0.0.1:1/workflows",
+    }
+    healthy = ("/api/health",)
 
-    @classmethod
-    def setUpClass(cls):
-        pass
+    def test_an_outage_is_told_as_one_and_logs_nobody_out(self):
+        for path in ("/api/health/auth", "/api/health/database"):
+            self.assertEqual(self.one.request("GET", path)[0], 503)
+        self.assertEqual(self.one.request("GET", "/api/health")[0], 200)
+        status, _, lines = self.one.request("GET", "/api/auth/me", cookies={"session": "x"})
+        self.assertEqual((status, lines), (503, []))
+        self.assertEqual(self.one.try_login()[0][0], 503)
+        _, text, _ = self.one.request("GET", "/api/metrics/authentication")
+        self.assertIn("workflows_auth_sessions_errors_total 2", text)
+        self.assertIn("workflows_auth_database_errors_total 2", text)
 
+
+class StartTests(unittest.TestCase):
     def run_module(self, *arguments, **environment):
         return subprocess.run(
             [sys.executable, "-m", *arguments],
