@@ -30,5 +30,7 @@ pub const ANNOTATION_GATE_CLOSED: &str = "accord.dev/gate-closed-at";
 pub const GATE_AGREES: &str = "accord.dev/agrees";
 /// Reason of an open gate: the pod can't be verified, and was let in unproved (`onUnverifiable: Admit`).
 pub const GATE_UNPROVED: &str = "AdmittedUnproved";
+/// Reason of a closed gate: the pod's revision was never released, and a newer one takes traffic.
+pub const GATE_SUPERSEDED: &str = "Superseded";
 /// Reason of an open gate: no pod agrees, and this one alone takes traffic (`whenNoneAgree: ServeOne`).
 pub const GATE_ALONE: &str = "ServesAlone";

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use accord_crds::meta::{GATE_ALONE, GATE_UNPROVED};
+use accord_crds::meta::{GATE_ALONE, GATE_SUPERSEDED, GATE_UNPROVED};
 use accord_crds::spec::{OnUnverifiable, Verification, WhenNoneAgree};
 use accord_crds::{ConditionType, PodReason, Reason};
 use jiff::SignedDuration;
@@ -77,8 +77,13 @@ pub fn gates(context: &Context) -> Vec<GatePatch> {
     let standings = standings(context);
     let sole = sole(context, &standings);
     let enough = standings.iter().filter(|s| s.stays()).count() >= policy.min_available;
+    let succeeded = standings.iter().any(|s| !s.superseded && s.stays());
     let change = |s: &Standing| -> Option<Change> {
         let opened = |reason: &str| Some((true, reason.to_owned(), binding_message(&s.containers)));
+        if s.superseded && s.admitted {
+            let message = "A newer revision takes traffic, and this one was never released.";
+            return succeeded.then(|| (false, GATE_SUPERSEDED.to_owned(), message.to_owned()));
+        }
         let agrees = s.verdict() == Some(accord_crds::Verdict::Agrees);
         if agrees || (alone(context) && has_started(s.pod)) {
             return (!s.bound).then(|| opened(PodReason::Verified.as_str())).flatten();
@@ -121,7 +126,7 @@ pub fn news(gates: &[GatePatch]) -> Vec<Event> {
             pod, reason, message, ..
         } = patch;
         let (reason, message) = match patch.open {
-            false if reason != PodReason::Pending.as_str() => (
+            false if reason != PodReason::Pending.as_str() && reason != GATE_SUPERSEDED => (
                 Reason::ReplicaIsolated,
                 format!("Pod {pod} gets no new connections: {reason}: {message}"),
             ),

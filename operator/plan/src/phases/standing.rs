@@ -11,7 +11,8 @@ use crate::agreement::Proof;
 use crate::context::Context;
 use crate::digest;
 use crate::key::Object;
-use crate::phases::workload::{condition, containers_ready, has_started, servers};
+use crate::phases::workload::{condition, containers_ready, has_started, runs, servers};
+use crate::revision;
 
 /// One replica as it stands.
 pub struct Standing<'a> {
@@ -27,6 +28,9 @@ pub struct Standing<'a> {
     pub bound: bool,
     /// What was found out about these containers.
     pub proof: Option<&'a Proof>,
+    /// True when its revision was declared before, and neither it nor another one was ever released: it was proved, if at
+    /// all, by what a newer revision is to mend. It says nothing about that one, and goes when that one is there.
+    pub superseded: bool,
 }
 
 /// How an open gate names the containers that it belongs to.
@@ -36,8 +40,12 @@ pub fn binding_message(containers: &str) -> String {
 
 /// The replicas that aren't being deleted.
 pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
+    let declared = revision::released(context)
+        .is_none()
+        .then(|| revision::declared(context.spec()));
     servers(context)
         .map(|pod| {
+            let superseded = declared.as_ref().is_some_and(|d| !runs(pod, &d.digest));
             let containers = containers(pod);
             let gate = condition(pod, GATE_AGREES);
             let open = gate.is_some_and(|c| c["status"] == "True");
@@ -55,6 +63,7 @@ pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
                 admitted,
                 bound: admitted && proved,
                 proof,
+                superseded,
             }
         })
         .collect()

@@ -38,7 +38,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         .unwrap_or(60);
     let targets = standings(context)
         .into_iter()
-        .filter(|s| has_started(s.pod))
+        .filter(|s| has_started(s.pod) && !s.superseded)
         .filter_map(|s| {
             Some(ProbeTarget {
                 pod: s.pod.key.name.clone(),

@@ -436,3 +436,58 @@ fn a_first_proved_pod_that_diverges_later_is_the_last_and_stays() {
     world.settle();
     assert_eq!(serving(&world), all);
 }
+
+#[test]
+fn a_fix_is_not_held_up_by_what_it_fixes() {
+    const BROKEN: &str = "registry.example/orders:broken";
+    let mut world = World::new();
+    world.fate.lonely.insert(BROKEN.into());
+    world.create(AuthServiceSpec {
+        image: BROKEN.into(),
+        ..with(3, Verification::default())
+    });
+    world.settle();
+    // One alone looks right; the others contradict it and stay out.
+    assert_eq!(serving(&world).len(), 1);
+    assert_eq!(condition(&world, "Ready").0, "ReplicasDiverge");
+
+    world.edit(|spec| spec.image = IMAGE.into());
+    world.settle();
+    assert_eq!(
+        condition(&world, "Ready").0,
+        "AsDeclared",
+        "{}",
+        world.last_steps()
+    );
+    assert_eq!(serving(&world).len(), 3);
+}
+
+#[test]
+fn what_was_never_released_serves_until_its_successor_does() {
+    const BROKEN: &str = "registry.example/orders:broken";
+    let mut world = World::new();
+    world.fate.lonely.insert(BROKEN.into());
+    world.create(AuthServiceSpec {
+        image: BROKEN.into(),
+        ..with(3, Verification::default())
+    });
+    world.settle();
+    let old = serving(&world);
+    world.edit(|spec| spec.image = IMAGE.into());
+    let mut closed = false;
+    for _ in 0..60 {
+        world.pass();
+        let gate = gate(&world, &old[0]);
+        if gate["reason"] == "Superseded" {
+            closed = true;
+            assert!(
+                serving(&world).iter().any(|pod| *pod != old[0]),
+                "somebody else serves"
+            );
+            break;
+        }
+        world.tick();
+        assert!(!serving(&world).is_empty());
+    }
+    assert!(closed, "{}", world.last_steps());
+}

@@ -10,6 +10,8 @@ pub(crate) struct Fate {
     failing: BTreeMap<(String, String), i32>,
     pub(crate) crashing: BTreeSet<String>,
     pub(crate) diverging: BTreeSet<String>,
+    /// Images whose pods keep their state to themselves: one alone looks right, two never agree.
+    pub(crate) lonely: BTreeSet<String>,
     /// What is found out about a pod, by its name, whatever its image.
     pub(crate) pods: BTreeMap<String, (Verdict, PodReason)>,
     /// What is found out about every pod: the canary is locked, or the recipe is wrong.

@@ -9,7 +9,7 @@ use accord_crds::{AuthService, AuthServiceSpec, PodReason, Verdict};
 use accord_plan::agreement::Proof;
 use accord_plan::observed::{Answer, CacheFacts, DatabaseFacts, Objects, Settings};
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
-use accord_plan::probe::ProbeRequest;
+use accord_plan::probe::{ProbeRequest, ProbeTarget};
 use accord_plan::status::bounded;
 use accord_plan::{Kind, Object, ObjectKey, Observed, Plan, plan};
 use base64::Engine as _;
@@ -605,7 +605,11 @@ impl World {
                 continue;
             };
             let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
-            let (verdict, reason) = self.fate.verdict(&target.pod, image, target.proved);
+            let (verdict, reason) = if self.is_contradicted(request, target, image) {
+                (Verdict::Diverges, PodReason::LocalSession)
+            } else {
+                self.fate.verdict(&target.pod, image, target.proved)
+            };
             let message = match verdict {
                 Verdict::Agrees => String::new(),
                 _ => bounded(&format!(
@@ -627,6 +631,20 @@ impl World {
         let targets: BTreeSet<&String> = request.targets.iter().map(|t| &t.uid).collect();
         self.memory.proofs.retain(|uid, _| targets.contains(uid));
         before != self.memory.proofs
+    }
+
+    /// True when the pod or its witness keeps its state to itself.
+    fn is_contradicted(&self, request: &ProbeRequest, target: &ProbeTarget, image: &str) -> bool {
+        let lonely = |image: &str| self.fate.lonely.contains(image);
+        let agrees = |t: &ProbeTarget| {
+            let proof = self.memory.proofs.get(&t.uid);
+            t.proved || proof.is_some_and(|p| p.verdict == Verdict::Agrees)
+        };
+        let mut witnesses = request.targets.iter().filter(|t| t.uid != target.uid && agrees(t));
+        witnesses.any(|witness| {
+            let pod = self.api.get(Kind::Pod, &witness.pod).unwrap();
+            lonely(image) || lonely(pod["spec"]["containers"][0]["image"].as_str().unwrap())
+        })
     }
 
     // What must always hold.
