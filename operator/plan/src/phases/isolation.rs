@@ -80,30 +80,32 @@ pub fn gates(context: &Context) -> Vec<GatePatch> {
     let succeeded = standings.iter().any(|s| !s.superseded && s.stays());
     let change = |s: &Standing| -> Option<Change> {
         let opened = |reason: &str| Some((true, reason.to_owned(), binding_message(&s.containers)));
-        if s.superseded && s.admitted {
+        if s.superseded && s.is_admitted() {
             let message = "A newer revision takes traffic, and this one was never released.";
             return succeeded.then(|| (false, GATE_SUPERSEDED.to_owned(), message.to_owned()));
         }
         let agrees = s.verdict() == Some(accord_crds::Verdict::Agrees);
         if agrees || (alone(context) && has_started(s.pod)) {
-            return (!s.bound).then(|| opened(PodReason::Verified.as_str())).flatten();
+            return (!s.is_bound())
+                .then(|| opened(PodReason::Verified.as_str()))
+                .flatten();
         }
-        if s.open && !s.admitted {
+        if s.is_open() && !s.is_admitted() {
             let gone = "The container that was proved runs no more.";
             return Some((false, PodReason::Pending.as_str().to_owned(), gone.to_owned()));
         }
-        if s.is_unverifiable() && policy.admits && !s.open {
+        if s.is_unverifiable() && policy.admits && !s.is_open() {
             return opened(GATE_UNPROVED);
         }
         let proof = s.proof.filter(|_| s.diverges())?;
         let closed = || Some((false, proof.reason.as_str().to_owned(), proof.message.clone()));
         match sole {
-            Some(sole) if sole.pod.uid() == s.pod.uid() => {
-                (!s.admitted || s.bound).then(|| opened(GATE_ALONE)).flatten()
-            }
+            Some(sole) if sole.pod.uid() == s.pod.uid() => (!s.is_admitted() || s.is_bound())
+                .then(|| opened(GATE_ALONE))
+                .flatten(),
             // Never nobody: the others go once that one is there.
-            Some(sole) => (s.open && sole.serves()).then(closed).flatten(),
-            None => (s.open && enough).then(closed).flatten(),
+            Some(sole) => (s.is_open() && sole.serves()).then(closed).flatten(),
+            None => (s.is_open() && enough).then(closed).flatten(),
         }
     };
     let patched = |s: &Standing| {
@@ -185,7 +187,7 @@ pub fn eviction(context: &Context) -> Eviction {
     let all_there = i32::try_from(standings.len()).is_ok_and(|n| n >= context.spec().replicas);
     let calm = all_there
         && all_servers(context).all(|p| !p.is_deleting())
-        && standings.iter().all(|s| s.admitted || s.diverges());
+        && standings.iter().all(|s| s.is_admitted() || s.diverges());
     let enough = standings.iter().filter(|s| s.stays()).count() >= policy.min_available;
     if !calm || !enough {
         return Eviction::default();

@@ -20,17 +20,26 @@ pub struct Standing<'a> {
     pub pod: &'a Object,
     /// A digest of the containers that run now.
     pub containers: String,
-    /// True when its gate is open, for whatever containers.
-    pub open: bool,
-    /// True when its gate is open for these containers, for whatever reason.
-    pub admitted: bool,
-    /// True when its gate is open for these containers because they were proved.
-    pub bound: bool,
+    /// Its gate.
+    door: Door,
     /// What was found out about these containers.
     pub proof: Option<&'a Proof>,
     /// True when its revision was declared before, and neither it nor another one was ever released: it was proved, if at
     /// all, by what a newer revision is to mend. It says nothing about that one, and goes when that one is there.
     pub superseded: bool,
+}
+
+/// A readiness gate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Door {
+    /// Closed, or not there yet.
+    Closed,
+    /// Open for containers that run no more.
+    Stale,
+    /// Open for these containers, unproved.
+    Admitted,
+    /// Open for these containers, because they were proved.
+    Proved,
 }
 
 /// How an open gate names the containers that it belongs to.
@@ -48,9 +57,12 @@ pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
             let superseded = declared.as_ref().is_some_and(|d| !runs(pod, &d.digest));
             let containers = containers(pod);
             let gate = condition(pod, GATE_AGREES);
-            let open = gate.is_some_and(|c| c["status"] == "True");
-            let admitted = open && gate.is_some_and(|c| c["message"] == *binding_message(&containers));
-            let proved = gate.is_some_and(|c| c["reason"] != GATE_UNPROVED && c["reason"] != GATE_ALONE);
+            let door = match gate.filter(|c| c["status"] == "True") {
+                None => Door::Closed,
+                Some(c) if c["message"] != *binding_message(&containers) => Door::Stale,
+                Some(c) if c["reason"] == GATE_UNPROVED || c["reason"] == GATE_ALONE => Door::Admitted,
+                Some(_) => Door::Proved,
+            };
             let proof = context
                 .observed
                 .proofs
@@ -59,9 +71,7 @@ pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
             Standing {
                 pod,
                 containers,
-                open,
-                admitted,
-                bound: admitted && proved,
+                door,
                 proof,
                 superseded,
             }
@@ -70,6 +80,21 @@ pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
 }
 
 impl Standing<'_> {
+    /// True when its gate is open, for whatever containers.
+    pub fn is_open(&self) -> bool {
+        self.door > Door::Closed
+    }
+
+    /// True when its gate is open for these containers, for whatever reason.
+    pub fn is_admitted(&self) -> bool {
+        self.door > Door::Stale
+    }
+
+    /// True when its gate is open for these containers because they were proved.
+    pub fn is_bound(&self) -> bool {
+        self.door == Door::Proved
+    }
+
     /// The verdict about the containers that run now.
     pub fn verdict(&self) -> Option<Verdict> {
         self.proof.map(|p| p.verdict)
@@ -89,12 +114,12 @@ impl Standing<'_> {
     /// True when it takes traffic, as kubelet says too.
     pub fn serves(&self) -> bool {
         let ready = condition(self.pod, "Ready").is_some_and(|c| c["status"] == "True");
-        self.admitted && ready && containers_ready(self.pod)
+        self.is_admitted() && ready && containers_ready(self.pod)
     }
 
     /// True when users can rely on it: it takes traffic, was proved, and nothing contradicts that.
     pub fn stays(&self) -> bool {
-        self.bound && self.serves() && !self.diverges()
+        self.is_bound() && self.serves() && !self.diverges()
     }
 
     /// Since when its gate has been closed because it diverges, if it still does. One that never took traffic isn't

@@ -46,7 +46,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
                 address: s.pod.value["status"]["podIP"].as_str()?.parse().ok()?,
                 port,
                 revision: s.pod.label(LABEL_REVISION).unwrap_or_default().to_owned(),
-                proved: s.bound && s.proof.is_none_or(|p| p.verdict != Verdict::Diverges),
+                proved: s.is_bound() && s.proof.is_none_or(|p| p.verdict != Verdict::Diverges),
                 containers: s.containers,
             })
         })
@@ -79,7 +79,7 @@ pub fn consistency(context: &Context) -> Consistency {
                         p.message.clone()
                     },
                 ),
-                None if s.bound => (Verdict::Agrees, PodReason::Verified, String::new()),
+                None if s.is_bound() => (Verdict::Agrees, PodReason::Verified, String::new()),
                 None => (Verdict::Unknown, PodReason::Pending, String::new()),
             };
             Replica {
@@ -193,7 +193,7 @@ pub fn gate(context: &Context, serving: Option<&Revision>, consistency: &Consist
                 consistency.total,
                 match standings(context)
                     .iter()
-                    .filter(|s| s.admitted && !s.bound)
+                    .filter(|s| s.is_admitted() && !s.is_bound())
                     .count()
                 {
                     0 => String::new(),

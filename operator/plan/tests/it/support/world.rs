@@ -640,7 +640,10 @@ impl World {
             let proof = self.memory.proofs.get(&t.uid);
             t.proved || proof.is_some_and(|p| p.verdict == Verdict::Agrees)
         };
-        let mut witnesses = request.targets.iter().filter(|t| t.uid != target.uid && agrees(t));
+        let mut witnesses = request
+            .targets
+            .iter()
+            .filter(|t| t.uid != target.uid && agrees(t));
         witnesses.any(|witness| {
             let pod = self.api.get(Kind::Pod, &witness.pod).unwrap();
             lonely(image) || lonely(pod["spec"]["containers"][0]["image"].as_str().unwrap())
