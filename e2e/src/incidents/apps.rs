@@ -21,14 +21,22 @@ pub(super) struct App {
     pub(super) login: &'static str,
     /// Says who is logged in, in the field `username`.
     pub(super) me: &'static str,
-    /// Takes the refresh token, if there are tokens.
-    pub(super) refresh: Option<&'static str>,
     /// Ends the session.
     pub(super) logout: &'static str,
     /// The session cookie, if there is one.
     pub(super) cookie: Option<&'static str>,
-    /// True where a login gives tokens `access` and `refresh`.
-    pub(super) tokens: bool,
+    /// What a login gives besides, if it gives tokens.
+    pub(super) tokens: Option<Tokens>,
+}
+
+/// An access token and a refresh token.
+pub(super) struct Tokens {
+    /// The field of the access token in answers.
+    pub(super) access: &'static str,
+    /// The field of the refresh token, in answers and in requests.
+    pub(super) refresh: &'static str,
+    /// Takes the refresh token.
+    pub(super) path: &'static str,
 }
 
 /// A token that a page sets as a cookie and wants back as a header.
@@ -48,8 +56,49 @@ pub(super) const ORDERS: App = App {
     csrf: None,
     login: "/api/auth/login/",
     me: "/api/auth/me/",
-    refresh: Some("/api/auth/refresh/"),
     logout: "/api/auth/logout/",
     cookie: Some("sessionid"),
-    tokens: true,
+    tokens: Some(Tokens {
+        access: "access",
+        refresh: "refresh",
+        path: "/api/auth/refresh/",
+    }),
+};
+
+pub(super) const TICKETS: App = App {
+    example: "flask-tickets",
+    service: "tickets",
+    host: "tickets.example.com",
+    fault: "TICKETS_FAULT",
+    users: "tickets-demo-users",
+    user: "agent1",
+    csrf: None,
+    login: "/api/auth/login",
+    me: "/api/auth/me",
+    logout: "/api/auth/logout",
+    cookie: Some("session"),
+    tokens: None,
+};
+
+pub(super) const WORKFLOWS: App = App {
+    example: "fastapi-workflows",
+    service: "workflows",
+    host: "workflows.example.com",
+    fault: "WORKFLOWS_FAULT",
+    users: "workflows-demo-users",
+    user: "builder1",
+    csrf: Some(Csrf {
+        path: "/api/auth/csrf",
+        cookie: "csrf_token",
+        header: "X-CSRF-Token",
+    }),
+    login: "/api/auth/login",
+    me: "/api/auth/me",
+    logout: "/api/auth/logout",
+    cookie: Some("session"),
+    tokens: Some(Tokens {
+        access: "access_token",
+        refresh: "refresh_token",
+        path: "/api/auth/refresh",
+    }),
 };

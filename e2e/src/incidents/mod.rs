@@ -72,6 +72,47 @@ pub const ALL: &[Incident] = &[
         reasons: &["KeyMismatch"],
         by_hand: plain::ByHand::NOTHING,
     },
+    Incident {
+        name: "orders-worker-state",
+        reported: "several workers in one pod, each with sessions of its own",
+        app: &apps::ORDERS,
+        fault: "worker-state",
+        reasons: &["LocalSession"],
+        by_hand: plain::ByHand::NOTHING,
+    },
+    Incident {
+        name: "tickets-memory-sessions",
+        reported: "sessions in the memory of a process, lost with it",
+        app: &apps::TICKETS,
+        fault: "memory-sessions",
+        // An opaque id that another replica doesn't know looks like one that it can't verify, unless the store is seen.
+        reasons: &["LocalSession", "Ambiguous"],
+        by_hand: plain::ByHand::NOTHING,
+    },
+    Incident {
+        name: "tickets-key-per-start",
+        reported: "signed sessions, and a key that is made at start",
+        app: &apps::TICKETS,
+        fault: "key-per-start",
+        reasons: &["KeyMismatch"],
+        by_hand: plain::ByHand::NOTHING,
+    },
+    Incident {
+        name: "workflows-token-format",
+        reported: "tokens of two formats in one fleet",
+        app: &apps::WORKFLOWS,
+        fault: "token-format",
+        reasons: &["TokenFormat"],
+        by_hand: plain::ByHand::NOTHING,
+    },
+    Incident {
+        name: "workflows-memory-sessions",
+        reported: "sessions and refresh tokens in the memory of a process",
+        app: &apps::WORKFLOWS,
+        fault: "memory-sessions",
+        reasons: &["LocalSession"],
+        by_hand: plain::ByHand::NOTHING,
+    },
 ];
 
 /// Says which incidents there are.

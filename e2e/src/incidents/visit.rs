@@ -33,6 +33,16 @@ struct Held {
     refresh: Option<String>,
 }
 
+impl Held {
+    /// The refresh token as a request's body.
+    fn refresh_body(&self, app: &App) -> serde_json::Value {
+        match (&app.tokens, &self.refresh) {
+            (Some(tokens), Some(token)) => json!({tokens.refresh: token}),
+            _ => json!({}),
+        }
+    }
+}
+
 impl User<'_> {
     /// Logs in at `home` and goes on at `there`.
     pub(super) fn visit(&self, home: &PodHttp, there: &PodHttp) -> Visit {
@@ -47,21 +57,15 @@ impl User<'_> {
         let mut held = Held::default();
         self.log_in(home, &mut held)?;
         self.is_known(there, &held, true)?;
-        if let (Some(path), Some(token)) = (app.refresh, &held.refresh) {
-            let answer = ask(
-                "the refresh",
-                there,
-                &self.post(path, &json!({"refresh": token}), &held),
-            )?;
+        if let Some(tokens) = &app.tokens {
+            let request = self.post(tokens.path, &held.refresh_body(app), &held);
+            let answer = ask("the refresh", there, &request)?;
             expect("the refresh", there, &answer, answer.status == 200)?;
-            held.access = answer.field("access").map(str::to_owned);
-            held.refresh = answer.field("refresh").map(str::to_owned).or(held.refresh);
+            held.access = answer.field(tokens.access).map(str::to_owned);
+            held.refresh = answer.field(tokens.refresh).map(str::to_owned).or(held.refresh);
             self.is_known(there, &held, true)?;
         }
-        let body = held
-            .refresh
-            .as_ref()
-            .map_or_else(|| json!({}), |token| json!({"refresh": token}));
+        let body = held.refresh_body(app);
         let mut request = self.post(app.logout, &body, &held);
         if let Some(access) = &held.access {
             request = request.bearer(access);
@@ -70,9 +74,13 @@ impl User<'_> {
         expect("the logout", there, &answer, (200..300).contains(&answer.status))?;
         // An access token lives until it expires; session and refresh token are over, wherever they are shown.
         self.is_known(home, &held, false)?;
-        if let (Some(path), Some(token)) = (app.refresh, &held.refresh) {
+        if let Some(tokens) = &app.tokens {
             let what = "the refresh token after logout";
-            let answer = ask(what, home, &self.post(path, &json!({"refresh": token}), &held))?;
+            let answer = ask(
+                what,
+                home,
+                &self.post(tokens.path, &held.refresh_body(app), &held),
+            )?;
             expect(what, home, &answer, matches!(answer.status, 400 | 401 | 403))?;
         }
         Ok(())
@@ -89,16 +97,18 @@ impl User<'_> {
         let body = json!({"username": app.user, "password": self.password});
         let answer = ask("the login", at, &self.post(app.login, &body, held))?;
         let cookie = app.cookie.and_then(|name| Some((name, answer.cookie(name)?)));
+        let field = |name: &str| answer.field(name).map(str::to_owned);
+        if let Some(tokens) = &app.tokens {
+            (held.access, held.refresh) = (field(tokens.access), field(tokens.refresh));
+        }
         let complete = cookie.is_some() == app.cookie.is_some()
-            && (!app.tokens || answer.field("access").is_some() && answer.field("refresh").is_some());
+            && (app.tokens.is_none() || held.access.is_some() && held.refresh.is_some());
         expect("the login", at, &answer, answer.status == 200 && complete)?;
         held.cookies.extend(cookie);
         if let Some(csrf) = &app.csrf {
             held.cookies
                 .extend(answer.cookie(csrf.cookie).map(|token| (csrf.cookie, token)));
         }
-        held.access = answer.field("access").map(str::to_owned);
-        held.refresh = answer.field("refresh").map(str::to_owned);
         Ok(())
     }
 
