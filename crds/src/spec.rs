@@ -6,6 +6,7 @@
 #![allow(unreachable_pub)]
 
 use k8s_openapi::api::core::v1::{EnvVar, LocalObjectReference, ResourceRequirements};
+use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -194,8 +195,8 @@ pub struct Database {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("(has(self.name) ? self.name : 'app') == (has(oldSelf.name) ? oldSelf.name : 'app')").message("spec.database.managed.name can't be changed: the users are in the database of the old name. Put it back.").field_path(".name"),
-    validation = Rule::new("(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == (has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')").message("storage.className can't be changed: a volume can't move to another class. Put it back; to move, back up and restore into an AuthService of another name."),
-    validation = Rule::new("!isQuantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')) || !isQuantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi')) || quantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')).compareTo(quantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi'))) >= 0").message("storage.size can't shrink: a volume grows only. Set it to the old size or a larger one.")
+    validation = storage_class_stays(),
+    validation = storage_never_shrinks(),
 )]
 pub struct ManagedDatabase {
     /// The database's name. Default: `app`. It can't be changed.
@@ -221,6 +222,18 @@ pub struct ExternalDatabase {
     /// A Secret in the same namespace with the keys `uri` (as the application uses it), optionally `directUri` (past any
     /// pooler, for migrations and the ledger; its role has to be allowed to create a schema) and `ca.crt`.
     pub secret_ref: SecretRef,
+}
+
+/// Of a data store's fields: the class of its volume.
+fn storage_class_stays() -> Rule {
+    Rule::new("(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == (has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')")
+        .message("storage.className can't be changed: a volume can't move to another class. Put it back; to move, back up and restore into an AuthService of another name.")
+}
+
+/// Of a data store's fields: the size of its volume.
+fn storage_never_shrinks() -> Rule {
+    Rule::new("!isQuantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')) || !isQuantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi')) || quantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')).compareTo(quantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi'))) >= 0")
+        .message("storage.size can't shrink: a volume grows only. Set it to the old size or a larger one.")
 }
 
 /// A volume.
@@ -261,8 +274,8 @@ pub struct Cache {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == (has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')").message("storage.className can't be changed: a volume can't move to another class. Put it back; to move, back up and restore into an AuthService of another name."),
-    validation = Rule::new("!isQuantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')) || !isQuantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi')) || quantity((has(self.storage) && has(self.storage.size) ? self.storage.size : '1Gi')).compareTo(quantity((has(oldSelf.storage) && has(oldSelf.storage.size) ? oldSelf.storage.size : '1Gi'))) >= 0").message("storage.size can't shrink: a volume grows only. Set it to the old size or a larger one.")
+    validation = storage_class_stays(),
+    validation = storage_never_shrinks(),
 )]
 pub struct ManagedCache {
     /// An image with `valkey-server` and `valkey-cli` on its PATH. Default: the operator's setting.
