@@ -62,6 +62,8 @@ struct Entry {
     silences: u32,
     /// In how many sweeps in a row it was silent.
     silent_sweeps: u32,
+    /// The pod whose examination it failed in as the witness.
+    accuser: Option<String>,
     /// The wrong password was refused: it isn't tried again on these containers.
     password_checked: bool,
 }
@@ -77,6 +79,7 @@ impl Entry {
             strikes: 0,
             silences: 0,
             silent_sweeps: 0,
+            accuser: None,
             password_checked: false,
         }
     }
@@ -199,8 +202,13 @@ impl Schedule {
         }
     }
 
-    /// A proved pod that isn't suspected itself, if there is one; after a failure another one.
+    /// A proved pod that isn't suspected itself, if there is one; after a failure another one. A witness that failed faces
+    /// the pod that it failed with: among its like it might pass for ever.
     fn witness(&self, subject: &Entry) -> Option<ProbeTarget> {
+        let accuser = subject.accuser.as_ref().and_then(|uid| self.entries.get(uid));
+        if let Some(accuser) = accuser.filter(|e| e.proved()) {
+            return Some(accuser.target.clone());
+        }
         let mut candidates: Vec<&Entry> = self
             .entries
             .values()
@@ -236,6 +244,9 @@ impl Schedule {
             && let Some(witness) = witness
         {
             self.suspect(witness, now);
+            if let Some(entry) = self.entries.get_mut(witness) {
+                entry.accuser = Some(uid.to_owned());
+            }
         }
         let Some(entry) = self
             .entries
@@ -253,7 +264,7 @@ impl Schedule {
         };
         let (due, publish) = match proof.verdict {
             Verdict::Agrees => {
-                (entry.failures, entry.strikes) = (0, 0);
+                (entry.failures, entry.strikes, entry.accuser) = (0, 0, None);
                 (None, true)
             }
             Verdict::Diverges => {

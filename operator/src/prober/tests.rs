@@ -16,6 +16,8 @@ use super::*;
 #[path = "../../exchange/tests/fake/mod.rs"]
 mod fake;
 
+mod fleet;
+
 use fake::App;
 
 fn key() -> ServiceKey {
