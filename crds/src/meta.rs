@@ -22,6 +22,8 @@ pub const ANNOTATION_PAUSED: &str = "accord.dev/paused";
 pub const ANNOTATION_RETRY: &str = "accord.dev/retry";
 /// Annotation on a Job and a pod template: the value of [`ANNOTATION_RETRY`] it was made for.
 pub const ANNOTATION_RETRIED: &str = "accord.dev/retried";
+/// Annotation on the canary's Job: a digest of the username that it makes sure of.
+pub const ANNOTATION_CANARY: &str = "accord.dev/canary";
 
 /// Annotation on a server pod: when its gate was last closed. The condition says so too; this makes kubelet look at it.
 pub const ANNOTATION_GATE_CLOSED: &str = "accord.dev/gate-closed-at";

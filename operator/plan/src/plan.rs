@@ -17,6 +17,7 @@ use crate::observed::Observed;
 use crate::outcome::{Action, Checks, Event, Plan};
 use crate::phases::runs::Bench;
 use crate::phases::{Draft, credentials, data_stores, isolation, runs, verification, workload};
+use crate::probe::ProbeRequest;
 use crate::prune;
 use crate::revision::{self, Revision};
 use crate::status::{self, Findings};
@@ -119,7 +120,7 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     let followed = follow(&context);
     let mut events = status::news(&context, &status);
     events.extend(followed.events);
-    let probe = verification::request(&context, serving, &checks);
+    let probe = asked(&context, verification::request(&context, serving, &checks));
     Plan {
         actions: actions(&context, draft, followed.gates, followed.eviction),
         status,
@@ -256,11 +257,23 @@ fn refused(
     Plan {
         actions: followed.gates.into_iter().chain(followed.eviction).collect(),
         status,
-        probe: verification::request(context, released, &Checks::default()),
+        probe: asked(
+            context,
+            verification::request(context, released, &Checks::default()),
+        ),
         events,
         requeue: followed.due,
         ..Plan::default()
     }
+}
+
+/// Nobody is asked as a canary that isn't there yet: it would look like a fault of the pods.
+fn asked(context: &Context, request: Option<ProbeRequest>) -> Option<ProbeRequest> {
+    let mut request = request?;
+    if !runs::is_provisioned(context, &request.username) {
+        request.targets.clear();
+    }
+    Some(request)
 }
 
 /// What follows from the verdicts for the pods.

@@ -110,6 +110,8 @@ pub(super) struct Schedule {
     not_before: Instant,
     limited: u32,
     retry: String,
+    /// Proved pods are to be proved anew as soon as there are any.
+    anew: bool,
 }
 
 impl Schedule {
@@ -122,6 +124,7 @@ impl Schedule {
             not_before: now,
             limited: 0,
             retry: request.retry.clone(),
+            anew: false,
         };
         schedule.plan_sweep(now);
         schedule.update(request, now);
@@ -149,6 +152,11 @@ impl Schedule {
         }
         if self.retry != request.retry {
             self.retry.clone_from(&request.retry);
+            self.anew = true;
+        }
+        // While a new canary is made there is nobody to ask.
+        if self.anew && !self.entries.is_empty() {
+            self.anew = false;
             for entry in self.entries.values_mut() {
                 entry.due = Some(now);
                 entry.failures = 0;
@@ -159,6 +167,11 @@ impl Schedule {
             self.interval = request.interval;
             self.plan_sweep(now);
         }
+    }
+
+    /// There is another canary: what was proved with the one before is proved again with this one.
+    pub(super) fn prove_anew(&mut self) {
+        self.anew = true;
     }
 
     pub(super) fn next(&mut self, now: Instant) -> Next {

@@ -72,6 +72,9 @@ impl<E: Examiner> Service<E> {
         // Waiting for a change marks it as seen, so what counts is whether the request is another one.
         let latest = self.request.borrow_and_update().clone();
         if latest != *request {
+            if (&latest.username, &latest.password) != (&request.username, &request.password) {
+                schedule.prove_anew();
+            }
             *request = latest;
             schedule.update(request, Instant::now());
             // What is gone is no news to the one who said so.

@@ -1,8 +1,10 @@
 //! Jobs that run in the service's own image: the migration, the seeds, the canary. `accord-runner`, copied in by an init
 //! container, runs the command: under a lock, and with a row in the ledger.
 
+use std::collections::BTreeMap;
+
 use accord_crds::AuthServiceSpec;
-use accord_crds::meta::ANNOTATION_RETRIED;
+use accord_crds::meta::{ANNOTATION_CANARY, ANNOTATION_RETRIED};
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
@@ -34,6 +36,8 @@ pub struct Task<'a> {
     pub runner_args: Vec<String>,
     /// The value of `accord.dev/retry` it is made for.
     pub retry: &'a str,
+    /// A digest of the account that it makes sure of; empty where it makes none.
+    pub account: &'a str,
 }
 
 /// Where the runner is copied to.
@@ -132,9 +136,15 @@ pub fn task(
         ..PodSpec::default()
     };
     let mut metadata = labels::owned(context.service, &task.name, task.role);
-    if !task.retry.is_empty() {
-        metadata.annotations = Some([(ANNOTATION_RETRIED.to_owned(), task.retry.to_owned())].into());
-    }
+    let annotations: BTreeMap<String, String> = [
+        (ANNOTATION_RETRIED, task.retry),
+        (ANNOTATION_CANARY, task.account),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    metadata.annotations = (!annotations.is_empty()).then_some(annotations);
     let job = Job {
         metadata,
         spec: Some(JobSpec {

@@ -1,7 +1,7 @@
 //! Migration, seeds and the canary: Jobs, and what the ledger says of them. Run at least once, recorded at most once.
 
 use accord_crds::Reason;
-use accord_crds::meta::{ANNOTATION_RETRIED, ANNOTATION_RETRY};
+use accord_crds::meta::{ANNOTATION_CANARY, ANNOTATION_RETRIED, ANNOTATION_RETRY};
 use accord_crds::spec::Seed;
 use accord_crds::status::Run;
 use k8s_openapi::api::core::v1::EnvVar;
@@ -143,6 +143,7 @@ pub fn canary(context: &Context, bench: &Bench, draft: &mut Draft) -> Gate {
         env,
         runner_args: Vec::new(),
         retry: context.annotation(ANNOTATION_RETRY),
+        account: &account(&username),
     };
     match job_state(context, &name) {
         JobState::Absent => {
@@ -170,6 +171,26 @@ pub fn canary(context: &Context, bench: &Bench, draft: &mut Draft) -> Gate {
             ),
         ),
     }
+}
+
+/// How a Job names the account: the username itself isn't for everybody.
+fn account(username: &str) -> String {
+    if username.is_empty() {
+        return String::new();
+    }
+    digest::short(username.as_bytes())
+}
+
+/// False while the account of this name is still to be made: the Secret was replaced, and its Job is at work. Where no Job
+/// says for whom it was made, there is nothing to wait for.
+pub fn is_provisioned(context: &Context, username: &str) -> bool {
+    let jobs = context.observed.objects.of(Kind::Job);
+    let account = account(username);
+    let mut known = jobs
+        .filter_map(|job| Some((job, job.annotation(ANNOTATION_CANARY)?)))
+        .peekable();
+    let done = |job: &Object| matches!(job_state(context, &job.key.name), JobState::Succeeded(_));
+    known.peek().is_none() || known.any(|(job, name)| name == account && done(job))
 }
 
 /// What a failure after the migration means when the declared database is still empty.
@@ -281,6 +302,7 @@ impl Pursuit<'_> {
             env: self.env,
             runner_args: self.args,
             retry: context.annotation(ANNOTATION_RETRY),
+            account: "",
         };
         draft.want(job::task(
             context,

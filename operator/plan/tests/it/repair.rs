@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::World;
 use crate::support::end;
 use crate::support::fixtures::orders;
+use crate::support::world::encode;
 
 const IMAGE: &str = "/spec/template/spec/containers/0/image";
 const ENV: &str = "/spec/template/spec/containers/0/env";
@@ -186,5 +187,35 @@ fn a_lost_canary_job_turns_no_rollout_back() {
         assert!(second(&world), "{}", world.last_steps());
     }
     world.settle();
+    assert_eq!(ready(&world).0, "AsDeclared");
+}
+
+#[test]
+fn another_canary_is_made_before_it_is_used() {
+    let mut world = complete();
+    let (name, asked) = ("accord-canary-another", |world: &World| {
+        let probe = world.plan.probe.clone().unwrap();
+        (probe.username, probe.targets.len())
+    });
+    let account = accord_plan::digest::short(name.as_bytes());
+    world.pass();
+    assert_eq!(asked(&world).1, 3);
+    world.meddle(Kind::Secret, "orders-canary", |v| {
+        v["data"]["username"] = encode(name).into();
+    });
+    let made = |world: &World| {
+        let jobs = world.api.of(Kind::Job);
+        jobs.iter().any(|j| {
+            j.annotation("accord.dev/canary") == Some(account.as_str()) && j.value["status"]["succeeded"] == 1
+        })
+    };
+    while !made(&world) {
+        world.pass();
+        assert_eq!(asked(&world), (name.to_owned(), 0), "{}", world.last_steps());
+        assert_eq!(world.serving().values().sum::<usize>(), 3, "gates stay");
+        world.tick();
+    }
+    world.settle();
+    assert_eq!(asked(&world), (name.to_owned(), 3));
     assert_eq!(ready(&world).0, "AsDeclared");
 }

@@ -262,6 +262,25 @@ async fn a_prober_that_is_started_anew_in_mid_exchange_takes_back_nothing() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn another_canary_proves_proved_ones_anew() {
+    let fleet = Fleet::new(Some("ours"), &[("a", "ours"), ("b", "ours")]);
+    let proved = [target("a", true), target("b", true)];
+    let prober = fleet.start(&proved);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(fleet.calls.lock().unwrap().is_empty());
+    // While it is made nobody is asked.
+    let mut another = request(&[]);
+    another.username = "accord-canary-another".into();
+    prober.set(&key(), Some(another.clone()));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    another.targets = proved.to_vec();
+    prober.set(&key(), Some(another));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(*fleet.calls.lock().unwrap(), ["a", "b"]);
+    assert_eq!(of(&prober, Verdict::Agrees), ["a", "b"]);
+}
+
 /// A canary that is locked, limited or gone, on all replicas, for an hour.
 async fn refused(meaning: Meaning, reason: PodReason) {
     let pods = ["a", "b", "c"];
