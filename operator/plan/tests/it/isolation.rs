@@ -213,6 +213,34 @@ fn a_restarted_operator_keeps_gates_and_the_time_of_isolation() {
         .collect::<Vec<_>>();
     assert_eq!(after, before, "without proofs gates stay");
     follow(&mut world);
+    world.sleep(60);
+    world.forget();
+    world.pass();
+    assert!(
+        world.evicted.is_empty(),
+        "not without evidence, although it is time"
+    );
+    follow(&mut world);
+    assert_eq!(
+        world.evicted,
+        [odd],
+        "and then at once: counted from the gate, not from the restart"
+    );
+}
+
+#[test]
+fn the_time_of_isolation_is_the_gates() {
+    let mut world = complete(3, Verification::default());
+    let odd = names(&world)[0].clone();
+    world.turn(
+        std::slice::from_ref(&odd),
+        Verdict::Diverges,
+        PodReason::LocalSession,
+    );
+    follow(&mut world);
+    world.sleep(250);
+    world.forget();
+    follow(&mut world);
     let left = world.plan.requeue.unwrap();
     assert!(
         left.as_secs() < 50,

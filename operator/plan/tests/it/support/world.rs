@@ -742,6 +742,20 @@ impl World {
             "{pod} is evicted while another one goes\n{}",
             self.last_steps()
         );
+        // Its successor has come and was examined.
+        let unexamined: Vec<_> = self
+            .servers()
+            .iter()
+            .filter(|p| !self.opened.contains_key(p.uid()) && !self.memory.proofs.contains_key(p.uid()))
+            .map(|p| p.key.name.clone())
+            .collect();
+        let declared = self.service.as_ref().unwrap().spec.replicas;
+        let there = i32::try_from(self.servers().len()).unwrap() >= declared;
+        assert!(
+            self.lagging || unexamined.is_empty() && there,
+            "{pod} is evicted before the one before it was replaced: {unexamined:?}\n{}",
+            self.last_steps()
+        );
         let value = self.api.get(Kind::Pod, pod).unwrap();
         assert!(
             !controllers::is_true(value, GATE_AGREES),
