@@ -68,6 +68,12 @@ pub struct Login {
     /// The session cookie that a login sets, where sessions are used. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_cookie: Option<String>,
+    /// The key under which the managed cache keeps a session, where that is known: `{id}` stands for the cookie's value
+    /// without a signature, for example `session:{id}`. A session that works and isn't there is a `LocalSession`. Default:
+    /// not known, and nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"\{id\}"))]
+    pub session_key: Option<String>,
     /// Where the answer holds the access token: a field of the JSON body, or a JSON pointer to it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,

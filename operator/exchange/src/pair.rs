@@ -1,12 +1,12 @@
 //! The exchange for a new container: by itself, or with a witness that was proved before.
 
-use accord_plan::agreement::{Action, Artifact, Meaning, Observations, Role};
+use accord_plan::agreement::{Action, Artifact, Meaning, Observations, Role, Step};
 use tokio::sync::oneshot;
 
 use crate::requests::Run;
 use crate::session::Session;
 use crate::trace::{Halt, Outcome, Trace};
-use crate::{Exchange, Replica, token};
+use crate::{Exchange, Replica, anchors, token};
 
 use Role::{Subject, Witness};
 
@@ -56,6 +56,7 @@ impl Pair<'_> {
             if works {
                 self.refresh(Subject).await?;
                 self.end(Subject).await?;
+                self.second_login().await;
             }
             return Ok(());
         }
@@ -77,7 +78,9 @@ impl Pair<'_> {
         self.refresh(Subject).await?;
         self.refresh(Witness).await?;
         self.end(Subject).await?;
-        self.end(Witness).await
+        self.end(Witness).await?;
+        self.second_login().await;
+        Ok(())
     }
 
     /// Negative controls that need no login.
@@ -119,20 +122,22 @@ impl Pair<'_> {
         {
             return Ok(false);
         }
-        let watch = self.run.exchange.anchors.watch(at.address.ip()).await;
-        let (done, until) = oneshot::channel::<()>();
+        let anchors = self.run.exchange.anchors;
+        let (database, cache) = tokio::join!(
+            anchors.watch(at.address.ip()),
+            anchors.watch_cache(at.address.ip())
+        );
+        let ((over, until), (cache_over, cache_until)) = (oneshot::channel(), oneshot::channel());
         let login = async {
             let outcome = self.run.login(at, &mut session, false).await;
-            drop(done);
+            drop((over, cache_over));
             outcome
         };
-        let seen = async {
-            match watch {
-                Some(watch) => watch.seen(until).await,
-                None => None,
-            }
-        };
-        let (outcome, seen) = tokio::join!(login, seen);
+        let (outcome, database, cache) = tokio::join!(
+            login,
+            anchors::seen(database, until),
+            anchors::seen(cache, cache_until)
+        );
         let shape = session.access.as_deref().and_then(token::shape);
         let key = session
             .access
@@ -140,13 +145,15 @@ impl Pair<'_> {
             .and_then(|t| self.run.signed_with_the_ring(t));
         match role {
             Subject => {
-                self.seen.database = seen;
+                self.seen.database = database;
+                self.seen.cache = cache;
                 self.seen.token = shape;
                 self.seen.key = key;
                 self.seen.signed_cookie = self.run.signed_cookie(&session);
             }
             Witness => {
-                self.seen.witness_database = seen;
+                self.seen.witness_database = database;
+                self.seen.witness_cache = cache;
                 self.seen.witness_token = shape;
                 self.seen.witness_key = key;
             }
@@ -158,12 +165,30 @@ impl Pair<'_> {
         Ok(accepted)
     }
 
+    /// Logs in at the subject once more, to see whether it issues tokens of one shape only. A refusal says nothing: it may
+    /// limit logins.
+    async fn second_login(&mut self) {
+        if self.seen.token.is_none() {
+            return;
+        }
+        let mut session = Session::default();
+        let csrf = self.run.csrf(self.subject, &mut session).await;
+        if csrf.is_some_and(|outcome| !outcome.accepted()) {
+            return;
+        }
+        if self.run.login(self.subject, &mut session, false).await.accepted() {
+            self.seen.second_token = session.access.as_deref().and_then(token::shape);
+            *self.session(Subject) = Some(session);
+        }
+    }
+
     /// Checks each artifact at its issuer; at the subject also one that was tampered with.
     async fn own(&mut self, role: Role) -> Result<bool, Halt> {
         let mut all = true;
         for artifact in self.run.artifacts() {
             all &= self.check(Action::Own(artifact), artifact, role, role).await? == Meaning::Accepted;
         }
+        self.stored(role).await;
         if role == Subject {
             for artifact in self.run.artifacts() {
                 all &= self.at_once(artifact).await?;
@@ -173,6 +198,24 @@ impl Pair<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// Anchor R of a session that its issuer has accepted.
+    async fn stored(&mut self, role: Role) {
+        let own = Action::Own(Artifact::Session);
+        let accepted = |s: &Step| (s.action, s.at, s.meaning) == (own, role, Meaning::Accepted);
+        if !self.trace.steps.iter().any(accepted) {
+            return;
+        }
+        let run = self.run;
+        let Some(key) = self.session(role).as_ref().and_then(|s| run.session_key(s)) else {
+            return;
+        };
+        let holds = run.exchange.anchors.holds(&key).await;
+        match role {
+            Subject => self.seen.stored = holds,
+            Witness => self.seen.witness_stored = holds,
+        }
     }
 
     /// Checks an artifact at the subject over several connections at once, so that each worker gets one.

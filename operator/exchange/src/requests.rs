@@ -74,6 +74,18 @@ impl<'a> Run<'a> {
         (!keys.is_empty()).then(|| ring::verifies(keys, token))?
     }
 
+    /// The key under which the cache keeps the session, where the recipe says so. Anchor R.
+    pub(crate) fn session_key(&self, session: &Session) -> Option<String> {
+        let login = &self.exchange.recipe.login;
+        let value = session.cookies.get(login.session_cookie.as_ref()?)?;
+        Some(
+            login
+                .session_key
+                .as_ref()?
+                .replace("{id}", &token::session_id(value)),
+        )
+    }
+
     /// True when the session is kept in the cookie itself.
     pub(crate) fn signed_cookie(&self, session: &Session) -> bool {
         let name = self.exchange.recipe.login.session_cookie.as_deref();

@@ -48,6 +48,16 @@ pub(crate) fn is_signed(value: &str) -> bool {
     })
 }
 
+/// The id in a cookie's value: without quotes, without the `s:` of express-session, without the signature behind a dot.
+pub(crate) fn session_id(value: &str) -> String {
+    let value = value.trim_matches('"');
+    let value = ["s%3A", "s%3a", "s:"]
+        .into_iter()
+        .find_map(|mark| value.strip_prefix(mark))
+        .unwrap_or(value);
+    value.split('.').next().unwrap_or_default().to_owned()
+}
+
 /// The value with one character changed. It is one in the middle of the last part: that is the signature where there
 /// is one, and a change at its very end could be lost in base64's padding bits.
 pub(crate) fn tamper(value: &str) -> String {
@@ -96,6 +106,13 @@ mod tests {
     fn what_is_not_a_token_has_no_shape() {
         assert_eq!(shape("not.a.token"), None);
         assert_eq!(shape("opaque"), None);
+    }
+
+    #[test]
+    fn a_session_id_is_what_stores_know() {
+        for value in ["abc-1", "abc-1.c2ln", "s%3Aabc-1.c2ln", "\"abc-1\""] {
+            assert_eq!(session_id(value), "abc-1");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use accord_crds::spec::{AuthServiceSpec, BindingSource};
 use crate::binding;
 use crate::context::Context;
 use crate::key::Kind;
-use crate::outcome::DatabaseCheck;
+use crate::outcome::{CacheCheck, Checks, DatabaseCheck};
 
 /// One service's replicas, and how to log in to them.
 #[derive(Clone, PartialEq)]
@@ -26,6 +26,8 @@ pub struct ProbeRequest {
     pub keys: Vec<String>,
     /// How to look for a pod's own connections in `pg_stat_activity` (managed Postgres), the anchor D.
     pub database: Option<DatabaseCheck>,
+    /// How to look for a pod's commands and its sessions in the managed cache, the anchors C and R.
+    pub cache: Option<CacheCheck>,
     /// The replicas that can be asked: not terminating, and their containers have passed the start-up probe.
     pub targets: Vec<ProbeTarget>,
     /// From one sweep to the next.
@@ -51,6 +53,12 @@ pub fn keys(context: &Context, spec: &AuthServiceSpec) -> Vec<String> {
         .filter(|key| !key.is_empty())
         .map(str::to_owned)
         .collect()
+}
+
+/// The cache as pods have it. Only a managed one: what else lives in another, and under which number, isn't known.
+pub fn cache(context: &Context, checks: &Checks) -> Option<CacheCheck> {
+    let declared = context.spec().cache.as_ref()?;
+    checks.cache.clone().filter(|_| declared.managed.is_some())
 }
 
 /// Without credentials.

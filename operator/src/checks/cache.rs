@@ -38,7 +38,8 @@ pub(super) async fn ask(check: &CacheCheck) -> Result<CacheFacts, String> {
     })
 }
 
-fn client(check: &CacheCheck) -> redis::RedisResult<Client> {
+/// A client with the declared credentials and verified TLS.
+pub(crate) fn client(check: &CacheCheck) -> redis::RedisResult<Client> {
     let mut login = RedisConnectionInfo::default().set_skip_set_lib_name();
     if let Some(user) = &check.user {
         login = login.set_username(user);

@@ -3,7 +3,7 @@
 //!
 //! May touch the data stores, never the cluster. Answers hold no secret.
 
-mod cache;
+pub(crate) mod cache;
 mod database;
 mod scram;
 

@@ -1,14 +1,16 @@
 //! How a service's task examines pods: over the network, or in tests by a script.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use accord_exchange::{Anchors, Canary, Client, Exchange, NoAnchors, Replica};
+use accord_exchange::{Anchors, Canary, Client, Exchange, NoAnchors, Replica, Watch};
 use accord_plan::agreement::Observations;
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 
+use futures::future::BoxFuture;
 use secrecy::SecretString;
 
+use super::cache::Cache;
 use super::database::Database;
 
 /// Makes exchanges.
@@ -47,12 +49,11 @@ impl Examiner for Network {
         wrong_password: bool,
     ) -> Observations {
         let (canary, keys) = (canary(request), keys(request));
-        let database = request.database.clone().map(Database::new);
-        let anchors: &dyn Anchors = match &database {
-            Some(database) => database,
-            None => &NoAnchors,
+        let stores = Stores {
+            database: request.database.clone().map(Database::new),
+            cache: request.cache.clone().map(Cache::new),
         };
-        let exchange = self.exchange(request, &canary, &keys, anchors, wrong_password);
+        let exchange = self.exchange(request, &canary, &keys, &stores, wrong_password);
         let witness = witness.map(replica);
         exchange.pair(&replica(subject), witness.as_ref()).await
     }
@@ -88,6 +89,35 @@ impl Network {
             keys,
             anchors,
             wrong_password,
+        }
+    }
+}
+
+/// What is seen beside the exchange: each store that is declared, as far as it can be asked.
+struct Stores {
+    database: Option<Database>,
+    cache: Option<Cache>,
+}
+
+impl Anchors for Stores {
+    fn watch(&self, address: IpAddr) -> BoxFuture<'_, Option<Box<dyn Watch>>> {
+        match &self.database {
+            Some(database) => database.watch(address),
+            None => Box::pin(async { None }),
+        }
+    }
+
+    fn watch_cache(&self, address: IpAddr) -> BoxFuture<'_, Option<Box<dyn Watch>>> {
+        match &self.cache {
+            Some(cache) => Box::pin(cache.watch(address)),
+            None => Box::pin(async { None }),
+        }
+    }
+
+    fn holds<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<bool>> {
+        match &self.cache {
+            Some(cache) => Box::pin(cache.holds(key)),
+            None => Box::pin(async { None }),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It talks to pods (through `accord-exchange`) and, for the length of a login, to the service's database; never to the
 //! API server. What it finds are [`Proof`]s; what follows from them is the plan's business.
 
+mod cache;
 mod database;
 mod examiner;
 mod measured;

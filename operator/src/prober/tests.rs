@@ -39,6 +39,7 @@ fn target(pod: &str, proved: bool) -> ProbeTarget {
 fn request(targets: &[ProbeTarget]) -> ProbeRequest {
     ProbeRequest {
         keys: Vec::new(),
+        cache: None,
         recipe: fake::recipe(),
         hostname: fake::HOSTNAME.into(),
         username: fake::USERNAME.into(),

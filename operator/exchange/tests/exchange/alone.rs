@@ -165,3 +165,16 @@ async fn one_login_tells_whether_the_declared_ring_signed_the_token(
     let silent = Bench::new(&Sees::default());
     is(&silent.verdict(&s, None).await, Verdict::Agrees, Verified);
 }
+
+#[tokio::test]
+async fn a_pod_that_issues_two_shapes_of_token_is_told_by_a_second_login() {
+    let s = App::new("k").with(|f| f.two_shapes = true);
+    let mut bench = Bench::new(&Sees::default());
+    bench.recipe.refresh = None;
+    let s = s.serve("pod-s", 2).await;
+    is(&bench.verdict(&s, None).await, Verdict::Diverges, TokenFormat);
+    assert!(
+        s.app.sessions.lock().unwrap().is_empty(),
+        "every session was ended"
+    );
+}

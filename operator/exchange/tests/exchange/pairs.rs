@@ -202,7 +202,11 @@ async fn the_ring_tells_which_of_the_two_has_another_key() {
     is(&blamed, Verdict::Diverges, KeyMismatch);
     let proof = bench.verdict(&s, Some(&w)).await;
     is(&proof, Verdict::Unknown, Pending);
-    assert!(proof.message.contains("pod-w isn't"), "{}", proof.message);
+    assert!(
+        proof.message.contains("isn't so for the witness pod-w"),
+        "{}",
+        proof.message
+    );
 }
 
 #[tokio::test]

@@ -61,6 +61,8 @@ pub struct Faults {
     pub extra_claim: bool,
     pub flushes_foreign_sessions: bool,
     pub own_check_fails: bool,
+    /// Every other login gives a token with a claim more, and both are accepted.
+    pub two_shapes: bool,
     /// Tokens count only where they were issued: a list in memory.
     pub own_tokens_only: bool,
 }
@@ -141,7 +143,9 @@ impl App {
 
     fn token(&self, kind: &str, user: &str) -> String {
         let mut claims = json!({"sub": user, "kind": kind, "jti": next(), "iat": 1000, "exp": 1300});
-        if self.faults.lock().unwrap().extra_claim {
+        let faults = self.faults.lock().unwrap().clone();
+        let other = faults.two_shapes && self.issued.lock().unwrap().len() % 4 < 2;
+        if faults.extra_claim || other {
             claims["email"] = json!("x@example.com");
         }
         let text = format!(
@@ -160,7 +164,8 @@ impl App {
         let claims: Value =
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text.split_once('.')?.1).ok()?).ok()?;
         let user = claims["sub"].as_str()?.to_owned();
-        let strange = claims.get("email").is_some() != self.faults.lock().unwrap().extra_claim;
+        let faults = self.faults.lock().unwrap().clone();
+        let strange = !faults.two_shapes && claims.get("email").is_some() != faults.extra_claim;
         let known = self.users.lock().unwrap().contains_key(&user);
         (signature == self.sign(text) && claims["kind"] == kind && known && !strange).then_some(user)
     }

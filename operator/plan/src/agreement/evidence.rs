@@ -13,6 +13,13 @@ pub(super) fn database(seen: &Observations) -> Option<bool> {
     }
 }
 
+/// Anchor R of the subject. Where the witness's session isn't found either, sessions aren't kept where it was declared, and
+/// it says nothing; nor does it where a session is its own cookie.
+pub(super) fn stored(seen: &Observations) -> Option<bool> {
+    let elsewhere = seen.witness_stored == Some(false) || seen.signed_cookie;
+    seen.stored.filter(|_| !elsewhere)
+}
+
 /// One step in words: what was asked of whom, and what came.
 pub(super) fn told(seen: &Observations, step: &Step) -> String {
     let (at, of) = (seen.name(step.at), seen.name(step.of));

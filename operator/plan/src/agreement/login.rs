@@ -2,7 +2,7 @@
 
 use accord_crds::{PodReason, Verdict};
 
-use super::evidence::{answered, database, told};
+use super::evidence::{answered, database, stored, told};
 use super::{Action, Finding, Meaning, Observations, Role, Step};
 
 use Role::{Subject, Witness};
@@ -130,6 +130,29 @@ pub(super) fn signs_with_another_key(seen: &Observations) -> Option<Finding> {
             seen.subject
         );
         Finding::diverges(PodReason::KeyMismatch, evidence)
+    })
+}
+
+/// One pod issues tokens of two shapes: code to fall back on. A key may change from one login to the next, claims don't.
+pub(super) fn issues_two_shapes(seen: &Observations) -> Option<Finding> {
+    let (one, other) = (seen.token.as_ref()?, seen.second_token.as_ref()?);
+    ((&one.algorithm, &one.claims) != (&other.algorithm, &other.claims)).then(|| {
+        let evidence = format!(
+            "{} issued access tokens of two shapes at two logins",
+            seen.subject
+        );
+        Finding::diverges(PodReason::TokenFormat, evidence)
+    })
+}
+
+/// R: the pod accepts its session, and the declared cache doesn't hold it: it is kept elsewhere.
+pub(super) fn keeps_its_sessions(seen: &Observations) -> Option<Finding> {
+    (stored(seen) == Some(false)).then(|| {
+        let evidence = format!(
+            "{} accepts the session that it made, and the declared cache doesn't hold it",
+            seen.subject
+        );
+        Finding::diverges(PodReason::LocalSession, evidence)
     })
 }
 

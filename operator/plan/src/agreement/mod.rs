@@ -96,6 +96,8 @@ const CHAIN: &[Check] = &[
     login::not_in_the_database,
     login::signs_with_another_key,
     within::state_of_workers,
+    login::keeps_its_sessions,
+    login::issues_two_shapes,
     login::forgets_its_own,
     within::fails_at_once,
     // From here on the witness speaks: only if it is sound itself.

@@ -21,6 +21,14 @@ pub struct Observations {
     pub database: Option<bool>,
     /// Anchor D of the witness.
     pub witness_database: Option<bool>,
+    /// Anchor C of the subject: did the declared cache get commands from it during its login? `None`: can't be seen.
+    pub cache: Option<bool>,
+    /// Anchor C of the witness.
+    pub witness_cache: Option<bool>,
+    /// Anchor R of the subject: does the declared cache hold the session that it made and accepts? `None`: not known.
+    pub stored: Option<bool>,
+    /// Anchor R of the witness.
+    pub witness_stored: Option<bool>,
     /// Anchor K of the subject: is its access token signed with a key of the declared ring? `None`: not declared so, or
     /// not to be told.
     pub key: Option<bool>,
@@ -28,6 +36,8 @@ pub struct Observations {
     pub witness_key: Option<bool>,
     /// The access token that the subject issued.
     pub token: Option<TokenShape>,
+    /// The access token that the subject issued at a second login.
+    pub second_token: Option<TokenShape>,
     /// The access token that the witness issued.
     pub witness_token: Option<TokenShape>,
     /// True when the session cookie carries its own contents (signed), and isn't only a key to a store.

@@ -2,7 +2,7 @@
 
 use accord_crds::{PodReason, Verdict};
 
-use super::evidence::{database, told};
+use super::evidence::{database, stored, told};
 use super::{Action, Artifact, Conventions, Finding, Meaning, Observations, Role, Step};
 
 use Artifact::{Access, Session};
@@ -76,6 +76,10 @@ fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
         (true, false) if seen.signed_cookie => vec![KeyMismatch],
         // The key is the declared one: what is left is whatever the peer looks up.
         (_, true) if same_key => vec![LocalSession],
+        // R: the session is in the shared store, and the peer can't make anything of it.
+        (true, _) if stored(seen) == Some(true) => vec![KeyMismatch],
+        // C: of the two only the witness uses the shared cache.
+        (true, _) if (seen.cache, seen.witness_cache) == (Some(false), Some(true)) => vec![LocalSession],
         // Django's sessions and SimpleJWT's tokens share one thing: the key.
         (true, true) if seen.conventions == Conventions::Django && seen.token.is_some() => vec![KeyMismatch],
         (true, _) => vec![LocalSession, KeyMismatch],

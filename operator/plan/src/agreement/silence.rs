@@ -31,17 +31,30 @@ pub(super) fn rate_limited(seen: &Observations) -> Option<Finding> {
 /// The witness doesn't answer, or fails with what is its own before the subject has seen it: its affair.
 pub(super) fn witness_fails(seen: &Observations) -> Option<Finding> {
     let witness_in = seen.meaning(Action::Login, Role::Witness, Role::Witness) == Some(Meaning::Accepted);
-    if witness_in && seen.database == Some(true) && seen.witness_database == Some(false) {
+    let anchors = [
+        (
+            "was seen connected to the declared database",
+            seen.database,
+            seen.witness_database,
+        ),
+        (
+            "signs with a key of the declared ring",
+            seen.key,
+            seen.witness_key,
+        ),
+        (
+            "keeps its session in the declared cache",
+            seen.stored,
+            seen.witness_stored,
+        ),
+    ];
+    // Of the two only the subject is anchored.
+    if let Some((what, ..)) = anchors
+        .into_iter()
+        .find(|(_, subject, witness)| witness_in && (*subject, *witness) == (Some(true), Some(false)))
+    {
         let evidence = format!(
-            "{} was seen connected to the declared database and the witness {} wasn't: another is asked",
-            seen.subject,
-            seen.name(Role::Witness)
-        );
-        return Some(Finding::unknown(PodReason::Pending, evidence));
-    }
-    if witness_in && seen.key == Some(true) && seen.witness_key == Some(false) {
-        let evidence = format!(
-            "The token of {} is signed with a key of the declared ring and that of the witness {} isn't: another is asked",
+            "{} {what}, which isn't so for the witness {}: another is asked",
             seen.subject,
             seen.name(Role::Witness)
         );

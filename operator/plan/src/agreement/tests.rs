@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use accord_crds::PodReason::{
     self, AcceptsInvalid, Ambiguous, CanaryMissing, KeyMismatch, LocalDatabase, LocalRevocation,
-    LocalSession, Pending, ProbeBlocked, RateLimited, RecipeMismatch, Slow, TokenFormat, Verified,
-    WrongIdentity,
+    LocalSession, Pending, ProbeBlocked, RateLimited, RecipeMismatch, SchemaMismatch, Slow, TokenFormat,
+    Verified, WrongIdentity,
 };
 use accord_crds::Verdict::{self, Agrees, Diverges};
 use rstest::rstest;
@@ -15,6 +15,8 @@ use Action::{Again, Cross, Login, Logout, NoCredential, Own, Refreshed, Replay, 
 use Artifact::{Access, Session};
 use Meaning::*;
 use Role::{Subject as S, Witness as W};
+
+mod rows;
 
 /// A whole exchange in which everything is as it should be; each row changes something about it.
 fn sound() -> Observations {

@@ -58,6 +58,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         username: canary.secret_text("username")?,
         password: canary.secret_text("password")?,
         database: checks.database.clone(),
+        cache: probe::cache(context, checks),
         targets,
         interval: Duration::from_secs(u64::try_from(interval).unwrap_or(60)),
         retry: context.annotation(ANNOTATION_RETRY).to_owned(),

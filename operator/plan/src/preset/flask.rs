@@ -37,6 +37,7 @@ pub(super) fn preset() -> Preset {
                 fields: [].into(),
                 status: 200,
                 session_cookie: Some("session".into()),
+                session_key: None,
                 access_token: None,
                 access_token_key: None,
                 refresh_token: None,
