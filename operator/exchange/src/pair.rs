@@ -56,8 +56,8 @@ impl Pair<'_> {
             if works {
                 self.refresh(Subject).await?;
                 self.end(Subject).await?;
-                self.second_login().await;
             }
+            self.second_login().await;
             return Ok(());
         }
         // Also where the subject failed: a witness that succeeds tells that the canary and the recipe are right.
@@ -65,6 +65,7 @@ impl Pair<'_> {
             if self.log_in(Witness).await? {
                 self.own(Witness).await?;
             }
+            self.second_login().await;
             return Ok(());
         }
         let honoured = self.cross(Subject).await?;
@@ -178,7 +179,7 @@ impl Pair<'_> {
         }
         if self.run.login(self.subject, &mut session, false).await.accepted() {
             self.seen.second_token = session.access.as_deref().and_then(token::shape);
-            *self.session(Subject) = Some(session);
+            let _ = self.run.logout(self.subject, &session).await;
         }
     }
 

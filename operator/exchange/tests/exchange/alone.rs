@@ -28,7 +28,7 @@ async fn a_pod_that_refuses_the_canary_and_is_not_seen_in_the_database_has_its_o
         .with(|f| f.login_status = Some(status))
         .serve("pod-s", 2)
         .await;
-    let sees = Sees([(s.address.ip(), false)].into());
+    let sees = Sees([(s.address.ip(), false)].into(), None);
     let proof = verdict(&s, None, &sees).await;
     is(&proof, Verdict::Diverges, LocalDatabase);
     assert!(proof.message.contains("DATABASE_URL"), "{}", proof.message);
@@ -55,7 +55,7 @@ async fn a_pod_that_accepts_what_is_wrong_never_agrees(#[case] everything: bool,
 #[tokio::test]
 async fn a_missing_path_is_a_recipe_that_does_not_fit() {
     let s = App::new("k").serve("pod-s", 2).await;
-    let mut bench = Bench::new(&Sees([(s.address.ip(), false)].into()));
+    let mut bench = Bench::new(&Sees([(s.address.ip(), false)].into(), None));
     bench.recipe.login.path = "/signin/".into();
     is(&bench.verdict(&s, None).await, Verdict::Unknown, RecipeMismatch);
 }
@@ -166,9 +166,12 @@ async fn one_login_tells_whether_the_declared_ring_signed_the_token(
     is(&silent.verdict(&s, None).await, Verdict::Agrees, Verified);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_pod_that_issues_two_shapes_of_token_is_told_by_a_second_login() {
-    let s = App::new("k").with(|f| f.two_shapes = true);
+async fn a_pod_that_issues_two_shapes_of_token_is_told_by_a_second_login(
+    #[values(false, true)] takes_both: bool,
+) {
+    let s = App::new("k").with(|f| (f.two_shapes, f.takes_both) = (true, takes_both));
     let mut bench = Bench::new(&Sees::default());
     bench.recipe.refresh = None;
     let s = s.serve("pod-s", 2).await;
@@ -177,4 +180,28 @@ async fn a_pod_that_issues_two_shapes_of_token_is_told_by_a_second_login() {
         s.app.sessions.lock().unwrap().is_empty(),
         "every session was ended"
     );
+}
+
+#[tokio::test]
+async fn one_login_tells_whether_the_session_is_in_the_declared_cache() {
+    let app = App::new("k");
+    let own = App {
+        sessions: std::sync::Arc::default(),
+        ..app.replica()
+    };
+    let (s, local) = (app.replica().serve("pod-s", 2).await, own.serve("pod-s", 3).await);
+    let mut bench = Bench::new(&Sees([].into(), Some(app.clone())));
+    bench.recipe.login.session_key = Some("session:{id}".into());
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
+    is(
+        &bench.verdict(&local, None).await,
+        Verdict::Diverges,
+        LocalSession,
+    );
+    // As a witness it blames nobody: its own session isn't where it should be.
+    let witness = bench.verdict(&s, Some(&local)).await;
+    is(&witness, Verdict::Unknown, Pending);
+    // Where the cache can't be asked, nothing is said.
+    bench.sees.1 = None;
+    is(&bench.verdict(&local, None).await, Verdict::Agrees, Verified);
 }

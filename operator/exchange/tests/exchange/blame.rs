@@ -145,7 +145,8 @@ async fn mix(seed: u64, an_update: bool) -> (usize, usize) {
             let kinds: Vec<Fault> = if an_update {
                 [ALONE.as_slice(), &TOGETHER, &SILENT].concat()
             } else {
-                [ALONE.as_slice(), &SILENT].concat()
+                // The declared cache is looked into.
+                [ALONE.as_slice(), &[Session], &SILENT].concat()
             };
             for _ in 0..=dice.below(2) {
                 faults.push(kinds[dice.below(kinds.len())]);
@@ -168,6 +169,10 @@ async fn mix(seed: u64, an_update: bool) -> (usize, usize) {
         });
     }
     let mut bench = Bench::new(&sees).declaring_the_key();
+    if !an_update {
+        bench.recipe.login.session_key = Some("session:{id}".into());
+        bench.sees.1 = Some(app);
+    }
     bench.client = Client::new(Limits {
         request: Duration::from_millis(700),
         ..Limits::default()

@@ -14,14 +14,22 @@ use tokio::sync::oneshot;
 
 use crate::fake::{App, Fake, HOSTNAME, PASSWORD, USERNAME, recipe};
 
-/// What the declared database sees, by address.
+/// What the declared database sees, by address; and the sessions in the declared cache, where it can be asked.
 #[derive(Clone, Default)]
-pub struct Sees(pub BTreeMap<IpAddr, bool>);
+pub struct Sees(pub BTreeMap<IpAddr, bool>, pub Option<App>);
 
 impl Anchors for Sees {
     fn watch(&self, address: IpAddr) -> BoxFuture<'_, Option<Box<dyn Watch>>> {
         let seen = self.0.get(&address).copied();
         Box::pin(async move { seen.map(|seen| Box::new(Answer(seen)) as Box<dyn Watch>) })
+    }
+
+    fn holds<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<bool>> {
+        let known = self.1.as_ref().map(|cache| {
+            let id = key.strip_prefix("session:").unwrap();
+            cache.sessions.lock().unwrap().contains_key(id)
+        });
+        Box::pin(async move { known })
     }
 }
 
@@ -113,7 +121,10 @@ pub async fn verdict(subject: &Fake, witness: Option<&Fake>, database: &Sees) ->
 /// A pair of which the database sees both.
 pub async fn pair(subject: App, witness: App) -> (Fake, Fake, Sees) {
     let (subject, witness) = (subject.serve("pod-s", 2).await, witness.serve("pod-w", 3).await);
-    let sees = Sees([(subject.address.ip(), true), (witness.address.ip(), true)].into());
+    let sees = Sees(
+        [(subject.address.ip(), true), (witness.address.ip(), true)].into(),
+        None,
+    );
     (subject, witness, sees)
 }
 

@@ -61,8 +61,10 @@ pub struct Faults {
     pub extra_claim: bool,
     pub flushes_foreign_sessions: bool,
     pub own_check_fails: bool,
-    /// Every other login gives a token with a claim more, and both are accepted.
+    /// The first login of each two gives a token with a claim more.
     pub two_shapes: bool,
+    /// And that one is accepted too.
+    pub takes_both: bool,
     /// Tokens count only where they were issued: a list in memory.
     pub own_tokens_only: bool,
 }
@@ -165,7 +167,7 @@ impl App {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text.split_once('.')?.1).ok()?).ok()?;
         let user = claims["sub"].as_str()?.to_owned();
         let faults = self.faults.lock().unwrap().clone();
-        let strange = !faults.two_shapes && claims.get("email").is_some() != faults.extra_claim;
+        let strange = !faults.takes_both && claims.get("email").is_some() != faults.extra_claim;
         let known = self.users.lock().unwrap().contains_key(&user);
         (signature == self.sign(text) && claims["kind"] == kind && known && !strange).then_some(user)
     }
