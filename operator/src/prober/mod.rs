@@ -1,7 +1,7 @@
 //! The prober: one task for each service, which proves its replicas and goes on looking.
 //!
-//! It talks to pods (through `accord-exchange`) and, for the length of a login, to the service's database; never to the
-//! API server. What it finds are [`Proof`]s; what follows from them is the plan's business.
+//! It talks to pods (through `accord-exchange`) and, for the length of a login, to the service's database and its managed cache;
+//! never to the API server. What it finds are [`Proof`]s; what follows from them is the plan's business.
 
 mod cache;
 mod database;

@@ -6,5 +6,6 @@ mod golden;
 mod isolation;
 mod properties;
 mod repair;
+mod request;
 mod support;
 mod validation;
