@@ -4,7 +4,7 @@ use accord_crds::PodReason::{self, *};
 use accord_crds::Verdict;
 use rstest::rstest;
 
-use crate::fake::{self, App, HOSTNAME, PASSWORD};
+use crate::fake::{self, App, Faults, HOSTNAME, PASSWORD};
 use crate::setup::{Bench, Sees, is, verdict};
 
 #[tokio::test]
@@ -36,14 +36,12 @@ async fn a_pod_that_refuses_the_canary_and_is_not_seen_in_the_database_has_its_o
 }
 
 #[rstest]
-#[case::no_check_at_all(true, false)]
-#[case::any_password(false, true)]
+#[case::no_check_at_all(|f: &mut Faults| f.accepts_everything = true)]
+#[case::any_password(|f: &mut Faults| f.any_password = true)]
+#[case::any_signature(|f: &mut Faults| f.any_signature = true)]
 #[tokio::test]
-async fn a_pod_that_accepts_what_is_wrong_never_agrees(#[case] everything: bool, #[case] any_password: bool) {
-    let s = App::new("k").with(|f| {
-        f.accepts_everything = everything;
-        f.any_password = any_password;
-    });
+async fn a_pod_that_accepts_what_is_wrong_never_agrees(#[case] fault: fn(&mut Faults)) {
+    let s = App::new("k").with(fault);
     let s = s.serve("pod-s", 2).await;
     is(
         &verdict(&s, None, &Sees::default()).await,

@@ -41,6 +41,6 @@ fn the_cache_where_it_is_managed() {
     let (_, seen) = request(orders());
     assert_eq!(
         seen.cache.map(|c| c.host),
-        Some("orders-cache.identity.svc".to_owned())
+        Some("orders-cache.shop.svc".to_owned())
     );
 }
