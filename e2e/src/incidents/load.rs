@@ -19,7 +19,9 @@ const MOST: usize = 400;
 #[derive(Debug, Default, Clone)]
 pub(super) struct Tally {
     pub(super) right: usize,
+    /// With logins that failed.
     pub(super) wrong: usize,
+    pub(super) logins_failed: usize,
     pub(super) unanswered: usize,
     /// The first few that weren't right, in words.
     pub(super) words: Vec<String>,
@@ -31,6 +33,11 @@ impl Tally {
             Visit::Right => {
                 self.right += 1;
                 return;
+            }
+            Visit::NoLogin(words) => {
+                self.logins_failed += 1;
+                self.wrong += 1;
+                words
             }
             Visit::Wrong(words) => {
                 self.wrong += 1;
@@ -44,6 +51,11 @@ impl Tally {
         if self.words.len() < 5 {
             self.words.push(words);
         }
+    }
+
+    /// Logins that succeeded, whatever came after.
+    pub(super) fn logins(&self) -> usize {
+        self.right + self.wrong - self.logins_failed
     }
 
     pub(super) fn all(&self) -> usize {
@@ -98,10 +110,12 @@ mod tests {
         tally.count(Visit::Right);
         tally.count(Visit::Wrong("a".into()));
         tally.count(Visit::Unanswered("b".into()));
+        tally.count(Visit::NoLogin("c".into()));
         assert_eq!(
             (tally.right, tally.wrong, tally.unanswered, tally.all()),
-            (1, 1, 1, 3)
+            (1, 2, 1, 4)
         );
-        assert_eq!(tally.words, ["a", "b"]);
+        assert_eq!(tally.logins(), 2);
+        assert_eq!(tally.words, ["a", "b", "c"]);
     }
 }

@@ -25,6 +25,7 @@ impl Found {
             wrong,
             unanswered,
             words,
+            logins_failed: _,
         } = &self.users;
         let examples = if words.is_empty() || *wrong == 0 {
             String::new()
@@ -123,7 +124,7 @@ impl Report {
 
     pub(super) fn print(&self) {
         println!(
-            "\n{:<26} {:>16}  {:<32}  {:<32} {:>9}",
+            "\n{:<26} {:>24}  {:<32}  {:<32} {:>9}",
             "users served right",
             "plain Deployment",
             "first declaration, under Accord",
@@ -134,9 +135,9 @@ impl Report {
             let share = |tally: &Tally| format!("{} of {}", tally.right, tally.all());
             let found = |found: &Found, served: String| format!("{}, {served}", found.reasons.join("+"));
             println!(
-                "{:<26} {:>16}  {:<32}  {:<32} {:>9}",
+                "{:<26} {:>24}  {:<32}  {:<32} {:>9}",
                 row.name,
-                share(&row.plain.tally),
+                format!("{}, {} logins", share(&row.plain.tally), row.plain.tally.logins()),
                 found(&row.first, format!("{} wrong", row.first.users.wrong)),
                 found(&row.update, share(&row.update.users)),
                 share(&row.mended)

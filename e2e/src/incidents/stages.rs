@@ -67,10 +67,11 @@ impl Stage<'_> {
         ));
         let plain = plain::run(self.cluster, &self.namespace, self.incident, &user)?;
         progress::say(&format!(
-            "   plain Deployment: {} of 3 ready to kubelet, {} of {} users served right",
+            "   plain Deployment: {} of 3 ready to kubelet, {} of {} users served right, {} logins worked",
             plain.ready,
             plain.tally.right,
-            plain.tally.all()
+            plain.tally.all(),
+            plain.tally.logins()
         ));
         let update = self.update(&user)?;
         progress::say(&format!("   as an update: {}", update.sentence()));

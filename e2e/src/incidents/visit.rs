@@ -13,7 +13,9 @@ use crate::http::{Answer, PodHttp, Request};
 pub(super) enum Visit {
     /// Every answer was as it should be.
     Right,
-    /// An answer wasn't.
+    /// The login wasn't.
+    NoLogin(String),
+    /// The login was, and an answer after it wasn't.
     Wrong(String),
     /// No answer came.
     Unanswered(String),
@@ -55,7 +57,10 @@ impl User<'_> {
     fn walk(&self, home: &PodHttp, there: &PodHttp) -> Result<(), Visit> {
         let app = self.app;
         let mut held = Held::default();
-        self.log_in(home, &mut held)?;
+        self.log_in(home, &mut held).map_err(|visit| match visit {
+            Visit::Wrong(words) => Visit::NoLogin(words),
+            other => other,
+        })?;
         self.is_known(there, &held, true)?;
         if let Some(tokens) = &app.tokens {
             let request = self.post(tokens.path, &held.refresh_body(app), &held);
