@@ -25,9 +25,6 @@ pub const ANNOTATION_RETRIED: &str = "accord.dev/retried";
 /// Annotation on the canary's Job: a digest of the username that it makes sure of.
 pub const ANNOTATION_CANARY: &str = "accord.dev/canary";
 
-/// Annotation on a server pod: when its gate was last closed. The condition says so too; this makes kubelet look at it.
-pub const ANNOTATION_GATE_CLOSED: &str = "accord.dev/gate-closed-at";
-
 /// The readiness gate of every server pod: true while the pod has proved that it honours what the others issue.
 pub const GATE_AGREES: &str = "accord.dev/agrees";
 /// Reason of an open gate: the pod can't be verified, and was let in unproved (`onUnverifiable: Admit`).

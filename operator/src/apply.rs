@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use accord_crds::AuthService;
-use accord_crds::meta::{ANNOTATION_GATE_CLOSED, FINALIZER, GATE_AGREES, LABEL_SERVICE, MANAGER};
+use accord_crds::meta::{FINALIZER, LABEL_SERVICE, MANAGER};
 use accord_plan::observed::Objects;
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
 use accord_plan::{Kind, Object, ObjectKey};
@@ -371,31 +371,23 @@ fn dynamic(object: &Object) -> Result<DynamicObject, Error> {
 }
 
 /// The patch of a gate. `lastTransitionTime` moves only when the status does.
-///
-/// A gate that closes changes an annotation too: kubelet works on a pod whose metadata have changed at once, and only
-/// then takes note of a gate that closed while the containers weren't ready (ADR 3).
 fn gate_body(patch: &GatePatch, before: Option<&Object>, now: Timestamp) -> Value {
     let status = if patch.open { "True" } else { "False" };
-    let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let since = before
         .filter(|pod| pod.uid() == patch.uid)
         .and_then(|pod| {
             pod.value["status"]["conditions"]
                 .as_array()?
                 .iter()
-                .find(|c| c["type"] == GATE_AGREES)
+                .find(|c| c["type"] == accord_crds::meta::GATE_AGREES)
         })
         .filter(|condition| condition["status"] == status)
         .and_then(|condition| condition["lastTransitionTime"].as_str().map(str::to_owned))
-        .unwrap_or_else(|| now.clone());
-    let mut metadata = json!({"uid": patch.uid});
-    if !patch.open {
-        metadata["annotations"] = json!({ANNOTATION_GATE_CLOSED: now});
-    }
+        .unwrap_or_else(|| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     json!({
-        "metadata": metadata,
+        "metadata": {"uid": patch.uid},
         "status": {"conditions": [{
-            "type": GATE_AGREES,
+            "type": accord_crds::meta::GATE_AGREES,
             "status": status,
             "reason": patch.reason,
             "message": patch.message,

@@ -213,21 +213,6 @@ fn the_time_of_a_gate_moves_only_with_its_status() {
     assert_eq!(time(None), "2026-01-01T00:05:00Z");
 }
 
-#[test]
-fn a_gate_that_closes_makes_kubelet_look() {
-    let Action::Gate(mut patch) = gate("a") else {
-        unreachable!()
-    };
-    let now: Timestamp = "2026-01-01T00:05:00Z".parse().unwrap();
-    patch.open = true;
-    assert_eq!(gate_body(&patch, None, now)["metadata"], json!({"uid": "uid-a"}));
-    patch.open = false;
-    assert_eq!(
-        gate_body(&patch, None, now)["metadata"]["annotations"],
-        json!({"accord.dev/gate-closed-at": "2026-01-01T00:05:00Z"})
-    );
-}
-
 #[tokio::test]
 async fn a_certificate_is_signed_with_the_key_that_stays_in_its_secret() {
     let ca = material::make(

@@ -20,6 +20,10 @@ use crate::revision::Revision;
 /// The container that serves logins.
 pub const CONTAINER: &str = "server";
 
+/// Seconds for which kubelet holds back a container that has started. In this time Accord closes the gate of one that was
+/// restarted, before kubelet copies it for the last time (ADR 3).
+const SETTLE: i64 = 2;
+
 /// The Deployment of a revision with its bindings.
 pub fn servers(context: &Context, revision: &Revision, rendered: &Rendered, binding: &str) -> Object {
     let name = context.names.server();
@@ -71,6 +75,13 @@ fn startup(revision: &Revision) -> i32 {
         .unwrap_or(300)
 }
 
+fn sleep(seconds: i64) -> LifecycleHandler {
+    LifecycleHandler {
+        sleep: Some(SleepAction { seconds }),
+        ..LifecycleHandler::default()
+    }
+}
+
 fn template(context: &Context, revision: &Revision, rendered: &Rendered, binding: &str) -> PodTemplateSpec {
     let spec = &revision.spec;
     let server = spec.server.clone().unwrap_or_default();
@@ -99,11 +110,9 @@ fn template(context: &Context, revision: &Revision, rendered: &Rendered, binding
         startup_probe: Some(probes.startup),
         readiness_probe: Some(probes.readiness),
         liveness_probe: Some(probes.liveness),
-        lifecycle: (drain > 0).then(|| Lifecycle {
-            pre_stop: Some(LifecycleHandler {
-                sleep: Some(SleepAction { seconds: drain }),
-                ..LifecycleHandler::default()
-            }),
+        lifecycle: Some(Lifecycle {
+            post_start: Some(sleep(SETTLE)),
+            pre_stop: (drain > 0).then(|| sleep(drain)),
             ..Lifecycle::default()
         }),
         security_context: Some(pod::restricted(false)),

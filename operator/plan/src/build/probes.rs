@@ -10,8 +10,7 @@ use crate::context::Context;
 pub struct Probes {
     /// Gives a server the time it needs to start.
     pub startup: Probe,
-    /// Two successes, so that a restarted container is ready a period after it has started and no sooner: by then Accord
-    /// has closed its gate and kubelet, which looks at a pod anew when it has started, knows of it (ADR 3).
+    /// Says when to take it out of traffic; whether it may be in it is the gate's.
     pub readiness: Probe,
     /// Restarts what hangs.
     pub liveness: Probe,
@@ -60,7 +59,6 @@ pub fn servers(spec: &AuthServiceSpec) -> Probes {
         },
         readiness: Probe {
             period_seconds: Some(3),
-            success_threshold: Some(2),
             timeout_seconds: Some(5),
             failure_threshold: Some(3),
             ..base.clone()
