@@ -82,11 +82,13 @@ fn lend(kit: &Kit<'_>) -> Result<()> {
     )?;
     let ca = secret(kit, "orders-ca", "ca.crt")?;
     let cache = secret(kit, "orders-cache-auth", "password")?;
+    // With the namespace: Accord, which asks them too, is in another one.
+    let host = |name: &str| format!("{name}.{}.svc", kit.namespace);
     let secrets = json!({"apiVersion": "v1", "kind": "List", "items": [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "my-database"}, "stringData": {
-            "uri": format!("postgres://guest:{PASSWORD}@orders-postgres:5432/guest"), "ca.crt": ca}},
+            "uri": format!("postgres://guest:{PASSWORD}@{}:5432/guest", host("orders-postgres")), "ca.crt": ca}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "my-cache"}, "stringData": {
-            "uri": format!("rediss://:{cache}@orders-cache:6379/1"), "ca.crt": ca}},
+            "uri": format!("rediss://:{cache}@{}:6379/1", host("orders-cache")), "ca.crt": ca}},
     ]});
     kit.declare(&secrets.to_string())
 }
