@@ -31,6 +31,8 @@ pub struct Incident {
     fault: &'static str,
     /// What Accord has to say of the pods: any of these, and nothing else.
     reasons: &'static [&'static str],
+    /// False where a faulty replica keeps sessions in signed cookies, which nobody can end: not what is at fault.
+    sessions_end: bool,
     /// What was done by hand on the plain replicas, as in the report.
     by_hand: plain::ByHand,
 }
@@ -43,6 +45,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::ORDERS,
         fault: "local-database",
         reasons: &["LocalDatabase"],
+        sessions_end: true,
         by_hand: plain::ByHand {
             on_each: &["python", "manage.py", "migrate", "--noinput"],
             on_first: &["python", "manage.py", "create_demo_users"],
@@ -54,6 +57,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::ORDERS,
         fault: "local-session",
         reasons: &["LocalSession"],
+        sessions_end: true,
         by_hand: plain::ByHand::NOTHING,
     },
     Incident {
@@ -62,6 +66,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::ORDERS,
         fault: "local-revocation",
         reasons: &["LocalRevocation"],
+        sessions_end: true,
         by_hand: plain::ByHand::NOTHING,
     },
     Incident {
@@ -70,6 +75,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::ORDERS,
         fault: "key-per-start",
         reasons: &["KeyMismatch"],
+        sessions_end: true,
         by_hand: plain::ByHand::NOTHING,
     },
     Incident {
@@ -78,6 +84,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::ORDERS,
         fault: "worker-state",
         reasons: &["LocalSession"],
+        sessions_end: true,
         by_hand: plain::ByHand::NOTHING,
     },
     Incident {
@@ -87,6 +94,7 @@ pub const ALL: &[Incident] = &[
         fault: "memory-sessions",
         // An opaque id that another replica doesn't know looks like one that it can't verify, unless the store is seen.
         reasons: &["LocalSession", "Ambiguous"],
+        sessions_end: true,
         by_hand: plain::ByHand::NOTHING,
     },
     Incident {
@@ -95,6 +103,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::TICKETS,
         fault: "key-per-start",
         reasons: &["KeyMismatch"],
+        sessions_end: false,
         by_hand: plain::ByHand::NOTHING,
     },
     Incident {
@@ -103,6 +112,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::WORKFLOWS,
         fault: "token-format",
         reasons: &["TokenFormat"],
+        sessions_end: true,
         by_hand: plain::ByHand::NOTHING,
     },
     Incident {
@@ -111,6 +121,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::WORKFLOWS,
         fault: "memory-sessions",
         reasons: &["LocalSession"],
+        sessions_end: true,
         by_hand: plain::ByHand::NOTHING,
     },
 ];

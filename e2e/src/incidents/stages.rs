@@ -56,6 +56,7 @@ impl Stage<'_> {
         let user = User {
             app: self.incident.app,
             password: &password,
+            sessions_end: self.incident.sessions_end,
         };
         let first = self.first(&user)?;
         progress::say(&format!("   first declaration: {}", first.sentence()));
