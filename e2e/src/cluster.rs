@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::exec::{Cmd, find};
@@ -146,6 +148,15 @@ impl Cluster {
             .with_context(|| format!("{kind} {namespace}/{name} isn't JSON"))
     }
 
+    /// A value of a Secret, which has to be text.
+    pub fn secret(&self, namespace: &str, name: &str, key: &str) -> Result<String> {
+        let secret = self.get("secret", namespace, name)?;
+        let encoded = secret["data"][key]
+            .as_str()
+            .with_context(|| format!("the Secret {namespace}/{name} has no key {key}"))?;
+        Ok(String::from_utf8(STANDARD.decode(encoded)?)?)
+    }
+
     /// The objects of a kind in a namespace that a label selector picks; all of them with an empty one.
     pub fn list(&self, kind: &str, namespace: &str, selector: &str) -> Result<Vec<Value>> {
         let text = self.kubectl(&["get", kind, "-n", namespace, "-l", selector, "-o", "json"])?;
@@ -256,6 +267,13 @@ impl Cluster {
             bail!("the pod {namespace}/{pod} has no address yet");
         }
         Ok(PodHttp::direct(pod, &address, port))
+    }
+
+    /// A way to a Service by its own address, on port 80: each connection may reach another pod.
+    pub fn front(&self, namespace: &str, name: &str) -> Result<PodHttp> {
+        let service = self.get("service", namespace, name)?;
+        let address = service["spec"]["clusterIP"].as_str().unwrap_or_default();
+        Ok(PodHttp::direct(&format!("of the Service {name}"), address, 80))
     }
 
     /// What happened last in a namespace, for a failure's report: events, and the last lines of pods that aren't ready.

@@ -101,11 +101,7 @@ pub(crate) fn demo_users(cluster: &Cluster, namespace: &str, name: &str) -> Resu
 
 impl<'a> Orders<'a> {
     pub(crate) fn new(cluster: &Cluster, namespace: &str, service: &'a Service<'a>) -> Result<Self> {
-        let secret = cluster.get("secret", namespace, USERS)?;
-        let encoded = secret["data"]["password"]
-            .as_str()
-            .context("the demo users' Secret has no password")?;
-        let password = String::from_utf8(STANDARD.decode(encoded)?)?;
+        let password = cluster.secret(namespace, USERS, "password")?;
         Ok(Self { service, password })
     }
 

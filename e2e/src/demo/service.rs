@@ -219,7 +219,8 @@ fn said(object: &Value, condition: &Value) -> String {
     words
 }
 
-fn is_ready(pod: &Value) -> bool {
+/// True when kubelet has a pod as ready.
+pub(crate) fn is_ready(pod: &Value) -> bool {
     pod["status"]["conditions"]
         .as_array()
         .is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))

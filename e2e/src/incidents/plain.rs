@@ -10,7 +10,7 @@ use super::Incident;
 use super::load::Tally;
 use super::visit::User;
 use crate::cluster::Cluster;
-use crate::http::PodHttp;
+use crate::demo::service::is_ready;
 use crate::wait::{Seen, wait};
 
 const NAME: &str = "plain";
@@ -48,9 +48,7 @@ pub(super) fn run(cluster: &Cluster, namespace: &str, incident: &Incident, user:
     let pods = ready_pods(cluster, namespace)?;
     by_hand(cluster, namespace, incident, &pods)?;
 
-    let service = cluster.get("service", namespace, NAME)?;
-    let address = service["spec"]["clusterIP"].as_str().unwrap_or_default();
-    let front = PodHttp::direct("of the plain Service", address, 80);
+    let front = cluster.front(namespace, NAME)?;
     let mut tally = Tally::default();
     for _ in 0..USERS {
         tally.count(user.visit(&front, &front));
@@ -99,11 +97,7 @@ fn ready_pods(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
             let pods = cluster.list("pods", namespace, &format!("app={NAME}"))?;
             let ready: Vec<String> = pods
                 .iter()
-                .filter(|pod| {
-                    let conditions = pod["status"]["conditions"].as_array();
-                    conditions
-                        .is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
-                })
+                .filter(|pod| is_ready(pod))
                 .filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned))
                 .collect();
             Ok(if ready.len() == 3 {
@@ -122,15 +116,15 @@ fn by_hand(cluster: &Cluster, namespace: &str, incident: &Incident, pods: &[Stri
             return Ok(());
         }
         // The password comes over standard input: it is on no command line.
-        let secret = cluster.get("secret", namespace, incident.app.users)?;
+        let password = cluster.secret(namespace, incident.app.users, "password")?;
         let script = format!(
-            "export DEMO_USERS_PASSWORD=\"$(base64 -d)\"; exec {}",
+            "export DEMO_USERS_PASSWORD=\"$(cat)\"; exec {}",
             command.join(" ")
         );
         cluster
             .kubectl_cmd()
             .args(["exec", "-i", "-n", namespace, pod, "--", "sh", "-c", &script])
-            .stdin(secret["data"]["password"].as_str().unwrap_or_default())
+            .stdin(password)
             .run()
     };
     for pod in pods {

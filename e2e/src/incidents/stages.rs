@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::load::{self, Tally};
@@ -110,9 +108,7 @@ impl Stage<'_> {
             &self.namespace,
             &format!("{}\n  server: {{env: {fault}}}\n", yaml.trim_end()),
         )?;
-        let secret = self.cluster.get("secret", &self.namespace, app.users)?;
-        let encoded = secret["data"]["password"].as_str().unwrap_or_default();
-        Ok(String::from_utf8(STANDARD.decode(encoded)?)?)
+        self.cluster.secret(&self.namespace, app.users, "password")
     }
 
     /// The fault in what is declared first: every replica is judged, and whom the Service lets users reach serves right.
@@ -223,11 +219,7 @@ impl Stage<'_> {
 
     /// The Service, by its own address.
     fn front(&self) -> Result<PodHttp> {
-        let service = self
-            .cluster
-            .get("service", &self.namespace, self.incident.app.service)?;
-        let address = service["spec"]["clusterIP"].as_str().unwrap_or_default();
-        Ok(PodHttp::direct("of the Service", address, 80))
+        self.cluster.front(&self.namespace, self.incident.app.service)
     }
 
     /// The port that the servers listen on.

@@ -3,9 +3,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::kit::{self, COME_UP, Kit, seconds};
@@ -80,8 +78,10 @@ fn lend(kit: &Kit<'_>) -> Result<()> {
         "postgres",
         &format!("CREATE ROLE guest LOGIN PASSWORD '{PASSWORD}'; CREATE DATABASE guest OWNER guest;"),
     )?;
-    let ca = secret(kit, "orders-ca", "ca.crt")?;
-    let cache = secret(kit, "orders-cache-auth", "password")?;
+    let ca = kit.cluster.secret(kit.namespace, "orders-ca", "ca.crt")?;
+    let cache = kit
+        .cluster
+        .secret(kit.namespace, "orders-cache-auth", "password")?;
     // With the namespace: Accord, which asks them too, is in another one.
     let host = |name: &str| format!("{name}.{}.svc", kit.namespace);
     let secrets = json!({"apiVersion": "v1", "kind": "List", "items": [
@@ -95,7 +95,9 @@ fn lend(kit: &Kit<'_>) -> Result<()> {
 
 /// Runs SQL as the superuser; its password goes over standard input.
 fn sql(kit: &Kit<'_>, database: &str, sql: &str) -> Result<String> {
-    let password = secret(kit, "orders-database", "superuser")?;
+    let password = kit
+        .cluster
+        .secret(kit.namespace, "orders-database", "superuser")?;
     let script = format!(
         "read -r PGPASSWORD; export PGPASSWORD; exec psql -h /tmp -U postgres -d {database} -At -v ON_ERROR_STOP=1"
     );
@@ -114,12 +116,4 @@ fn sql(kit: &Kit<'_>, database: &str, sql: &str) -> Result<String> {
         ])
         .stdin(format!("{password}\n{sql}\n"))
         .output()
-}
-
-fn secret(kit: &Kit<'_>, name: &str, key: &str) -> Result<String> {
-    let secret = kit.cluster.get("secret", kit.namespace, name)?;
-    let encoded = secret["data"][key]
-        .as_str()
-        .with_context(|| format!("the Secret {name} has no key {key}"))?;
-    Ok(String::from_utf8(STANDARD.decode(encoded)?)?)
 }

@@ -171,9 +171,7 @@ impl Kit<'_> {
 
     /// The Service, by its own address.
     pub(super) fn front(&self) -> Result<PodHttp> {
-        let service = self.cluster.get("service", self.namespace, &self.service.name)?;
-        let address = service["spec"]["clusterIP"].as_str().unwrap_or_default();
-        Ok(PodHttp::direct("of the Service", address, 80))
+        self.cluster.front(self.namespace, &self.service.name)
     }
 
     /// The operator's requests for this namespace since a mark.
