@@ -57,6 +57,11 @@ fn condition(world: &World, kind: &str) -> (String, String) {
     (condition.reason.clone(), condition.message.clone())
 }
 
+/// One pod is found diverging.
+fn diverges(world: &mut World, pod: &str, reason: PodReason) {
+    world.turn(&[pod.to_owned()], Verdict::Diverges, reason);
+}
+
 /// Passes until the pods' gates and the status have followed, and before it is time for an eviction.
 fn follow(world: &mut World) -> Vec<String> {
     let mut told = Vec::new();
@@ -72,11 +77,7 @@ fn follow(world: &mut World) -> Vec<String> {
 fn one_that_diverges_is_isolated_and_evicted_when_it_is_time() {
     let mut world = complete(3, Verification::default());
     let odd = names(&world)[1].clone();
-    world.turn(
-        std::slice::from_ref(&odd),
-        Verdict::Diverges,
-        PodReason::LocalSession,
-    );
+    diverges(&mut world, &odd, PodReason::LocalSession);
     let told = follow(&mut world);
     assert!(told.contains(&"ReplicaIsolated".to_owned()), "{told:?}");
     assert_eq!(serving(&world).len(), 2);
@@ -111,11 +112,7 @@ fn one_that_diverges_is_isolated_and_evicted_when_it_is_time() {
 fn one_that_heals_in_time_is_let_in_again() {
     let mut world = complete(3, Verification::default());
     let odd = names(&world)[0].clone();
-    world.turn(
-        std::slice::from_ref(&odd),
-        Verdict::Diverges,
-        PodReason::LocalDatabase,
-    );
+    diverges(&mut world, &odd, PodReason::LocalDatabase);
     follow(&mut world);
     world.sleep(200);
     world.turn(std::slice::from_ref(&odd), Verdict::Agrees, PodReason::Verified);
@@ -166,11 +163,7 @@ fn a_budget_that_forbids_an_eviction_keeps_the_pod() {
     let mut world = complete(3, Verification::default());
     let odd = names(&world)[0].clone();
     world.fate.budget_forbids = true;
-    world.turn(
-        std::slice::from_ref(&odd),
-        Verdict::Diverges,
-        PodReason::LocalSession,
-    );
+    diverges(&mut world, &odd, PodReason::LocalSession);
     follow(&mut world);
     world.sleep(400);
     for _ in 0..3 {
@@ -192,11 +185,7 @@ fn a_budget_that_forbids_an_eviction_keeps_the_pod() {
 fn a_restarted_operator_keeps_gates_and_the_time_of_isolation() {
     let mut world = complete(3, Verification::default());
     let odd = names(&world)[0].clone();
-    world.turn(
-        std::slice::from_ref(&odd),
-        Verdict::Diverges,
-        PodReason::LocalSession,
-    );
+    diverges(&mut world, &odd, PodReason::LocalSession);
     follow(&mut world);
     let before = world
         .servers()
@@ -232,11 +221,7 @@ fn a_restarted_operator_keeps_gates_and_the_time_of_isolation() {
 fn the_time_of_isolation_is_the_gates() {
     let mut world = complete(3, Verification::default());
     let odd = names(&world)[0].clone();
-    world.turn(
-        std::slice::from_ref(&odd),
-        Verdict::Diverges,
-        PodReason::LocalSession,
-    );
+    diverges(&mut world, &odd, PodReason::LocalSession);
     follow(&mut world);
     world.sleep(250);
     world.forget();
@@ -418,11 +403,7 @@ fn unverifiable_ones_are_admitted_where_that_is_declared_and_diverging_ones_neve
         .into_iter()
         .find(|p| gate(&world, p)["reason"] == "AdmittedUnproved")
         .unwrap();
-    world.turn(
-        std::slice::from_ref(&odd),
-        Verdict::Diverges,
-        PodReason::LocalSession,
-    );
+    diverges(&mut world, &odd, PodReason::LocalSession);
     follow(&mut world);
     assert_eq!(serving(&world).len(), 4);
     assert_eq!(gate(&world, &odd)["status"], "False");
@@ -465,8 +446,8 @@ fn a_first_proved_pod_that_diverges_later_is_the_last_and_stays() {
     assert_eq!(serving(&world), all);
 }
 
-#[test]
-fn a_fix_is_not_held_up_by_what_it_fixes() {
+/// A first declaration whose pods keep their state to themselves.
+fn broken_first() -> World {
     const BROKEN: &str = "registry.example/orders:broken";
     let mut world = World::new();
     world.fate.lonely.insert(BROKEN.into());
@@ -475,6 +456,12 @@ fn a_fix_is_not_held_up_by_what_it_fixes() {
         ..with(3, Verification::default())
     });
     world.settle();
+    world
+}
+
+#[test]
+fn a_fix_is_not_held_up_by_what_it_fixes() {
+    let mut world = broken_first();
     // One alone looks right; the others contradict it and stay out.
     assert_eq!(serving(&world).len(), 1);
     assert_eq!(condition(&world, "Ready").0, "ReplicasDiverge");
@@ -492,14 +479,7 @@ fn a_fix_is_not_held_up_by_what_it_fixes() {
 
 #[test]
 fn what_was_never_released_serves_until_its_successor_does() {
-    const BROKEN: &str = "registry.example/orders:broken";
-    let mut world = World::new();
-    world.fate.lonely.insert(BROKEN.into());
-    world.create(AuthServiceSpec {
-        image: BROKEN.into(),
-        ..with(3, Verification::default())
-    });
-    world.settle();
+    let mut world = broken_first();
     let old = serving(&world);
     world.edit(|spec| spec.image = IMAGE.into());
     let mut closed = false;
