@@ -29,28 +29,24 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn count(&mut self, visit: Visit) {
-        let words = match visit {
-            Visit::Right => {
-                self.right += 1;
-                return;
-            }
+        // Wrong answers first: where nobody is admitted, most words would be those of refused connections.
+        match visit {
+            Visit::Right => self.right += 1,
             Visit::NoLogin(words) => {
                 self.logins_failed += 1;
                 self.wrong += 1;
-                words
+                self.words.insert(0, words);
             }
             Visit::Wrong(words) => {
                 self.wrong += 1;
-                words
+                self.words.insert(0, words);
             }
             Visit::Unanswered(words) => {
                 self.unanswered += 1;
-                words
+                self.words.push(words);
             }
-        };
-        if self.words.len() < 5 {
-            self.words.push(words);
         }
+        self.words.truncate(5);
     }
 
     /// Logins that succeeded, whatever came after.
@@ -116,6 +112,6 @@ mod tests {
             (1, 2, 1, 4)
         );
         assert_eq!(tally.logins(), 2);
-        assert_eq!(tally.words, ["a", "b", "c"]);
+        assert_eq!(tally.words, ["c", "a", "b"]);
     }
 }
