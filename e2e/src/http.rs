@@ -125,6 +125,26 @@ impl Answer {
             .map(str::to_owned)
     }
 
+    /// The attributes of the last cookie of that name that was set, as `(name, value)` in lower case; without the cookie's
+    /// own value.
+    pub fn cookie_attributes(&self, name: &str) -> Option<Vec<(String, String)>> {
+        let line = self
+            .headers
+            .iter()
+            .filter(|(header, _)| header == "set-cookie")
+            .map(|(_, line)| line)
+            .rfind(|line| line.split('=').next() == Some(name))?;
+        let parts = line.split(';').skip(1);
+        Some(
+            parts
+                .map(|part| {
+                    let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                    (name.trim().to_lowercase(), value.trim().to_lowercase())
+                })
+                .collect(),
+        )
+    }
+
     /// A text field of the JSON body.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.json[name].as_str()
@@ -170,21 +190,23 @@ impl PodHttp {
     }
 
     fn new(pod: &str, base: String, forward: Option<Child>) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            // A connection for each request: what is measured is the pod, not a connection that was opened earlier.
-            .max_idle_connections(0)
-            .timeout_global(Some(Duration::from_secs(15)))
-            .proxy(None)
-            .build()
-            .new_agent();
         Self {
             pod: pod.to_owned(),
             base,
-            agent,
+            // A connection for each request: what is measured is the pod, not a connection that was opened earlier.
+            agent: agent(0),
             forward,
+        }
+    }
+
+    /// The same way for a client that keeps its connection from one request to the next, as long as the other side does.
+    #[must_use]
+    pub fn kept_open(&self) -> Self {
+        Self {
+            pod: self.pod.clone(),
+            base: self.base.clone(),
+            agent: agent(1),
+            forward: None,
         }
     }
 
@@ -227,6 +249,18 @@ impl PodHttp {
             json: serde_json::from_str(&text).unwrap_or(Value::Null),
         })
     }
+}
+
+fn agent(idle_connections: usize) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_idle_connections(idle_connections)
+        .timeout_global(Some(Duration::from_secs(15)))
+        .proxy(None)
+        .build()
+        .new_agent()
 }
 
 impl Drop for PodHttp {
@@ -275,6 +309,50 @@ mod tests {
         assert_eq!(answer.status, 302);
         assert_eq!(answer.cookie("sessionid").as_deref(), Some("new"));
         assert_eq!(answer.cookie("session"), None);
+    }
+
+    #[test]
+    fn a_client_that_keeps_its_connection_uses_it_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // One connection is all that this server ever takes.
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for _ in 0..2 {
+                let mut asked = vec![0; 4096];
+                assert!(stream.read(&mut asked).unwrap() > 0);
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    .unwrap();
+            }
+        });
+        let client = PodHttp::direct("p", "127.0.0.1", port).kept_open();
+        for _ in 0..2 {
+            assert_eq!(client.send(&Request::get("/")).unwrap().status, 200);
+        }
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_cookies_attributes_are_told_without_its_value() {
+        let answer = Answer {
+            status: 200,
+            headers: vec![(
+                "set-cookie".into(),
+                "session=abc=; Path=/; Secure; SameSite=Lax".into(),
+            )],
+            json: Value::Null,
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            answer.cookie_attributes("session"),
+            Some(vec![
+                pair("path", "/"),
+                pair("secure", ""),
+                pair("samesite", "lax")
+            ])
+        );
+        assert_eq!(answer.cookie_attributes("sess"), None);
     }
 
     #[test]

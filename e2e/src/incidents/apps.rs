@@ -15,6 +15,8 @@ pub(super) struct App {
     pub(super) users: &'static str,
     /// A demo user.
     pub(super) user: &'static str,
+    /// Takes `old_password` and `new_password` of who is logged in, and answers with new tokens, if it can be changed.
+    pub(super) change_password: Option<&'static str>,
     /// Where a CSRF token comes from, if one is needed.
     pub(super) csrf: Option<Csrf>,
     /// Takes `username` and `password` as JSON.
@@ -23,8 +25,8 @@ pub(super) struct App {
     pub(super) me: &'static str,
     /// Ends the session.
     pub(super) logout: &'static str,
-    /// The session cookie, if there is one.
-    pub(super) cookie: Option<&'static str>,
+    /// The session cookie: for the host that set it alone, `Secure`, `HttpOnly`, `SameSite=Lax`, and with an end of its own.
+    pub(super) cookie: &'static str,
     /// What a login gives besides, if it gives tokens.
     pub(super) tokens: Option<Tokens>,
 }
@@ -53,11 +55,12 @@ pub(super) const ORDERS: App = App {
     fault: "ORDERS_FAULT",
     users: "orders-demo-users",
     user: "staff1",
+    change_password: Some("/api/auth/change-password/"),
     csrf: None,
     login: "/api/auth/login/",
     me: "/api/auth/me/",
     logout: "/api/auth/logout/",
-    cookie: Some("sessionid"),
+    cookie: "sessionid",
     tokens: Some(Tokens {
         access: "access",
         refresh: "refresh",
@@ -72,11 +75,12 @@ pub(super) const TICKETS: App = App {
     fault: "TICKETS_FAULT",
     users: "tickets-demo-users",
     user: "agent1",
+    change_password: None,
     csrf: None,
     login: "/api/auth/login",
     me: "/api/auth/me",
     logout: "/api/auth/logout",
-    cookie: Some("session"),
+    cookie: "session",
     tokens: None,
 };
 
@@ -87,6 +91,7 @@ pub(super) const WORKFLOWS: App = App {
     fault: "WORKFLOWS_FAULT",
     users: "workflows-demo-users",
     user: "builder1",
+    change_password: None,
     csrf: Some(Csrf {
         path: "/api/auth/csrf",
         cookie: "csrf_token",
@@ -95,7 +100,7 @@ pub(super) const WORKFLOWS: App = App {
     login: "/api/auth/login",
     me: "/api/auth/me",
     logout: "/api/auth/logout",
-    cookie: Some("session"),
+    cookie: "session",
     tokens: Some(Tokens {
         access: "access_token",
         refresh: "refresh_token",

@@ -1,8 +1,9 @@
 //! Users who come at a fixed rate whatever becomes of those before them (an open loop): a service that answers late
-//! doesn't get fewer of them, which would hide it.
+//! doesn't get fewer of them, which would hide it. Beside them regulars, who keep their connection from visit to visit
+//! and are counted apart: the Service chose a replica for them once, and nobody asks again.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -12,8 +13,23 @@ use crate::http::PodHttp;
 
 /// Between two users: a login hashes a password for half a second of CPU, and one replica may be alone with all of them.
 const PACE: Duration = Duration::from_millis(1500);
+/// Between two changes of the one password.
+const SLOW_PACE: Duration = Duration::from_secs(5);
 /// Users at most, whatever becomes of the body: ten minutes of them.
 const MOST: usize = 400;
+/// Clients that keep their connection, each with a visit after the other.
+const REGULARS: usize = 2;
+/// Between two visits of a regular.
+const REGULAR_PACE: Duration = Duration::from_secs(3);
+
+/// What became of the users through the Service.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Users {
+    /// With a new connection for each request.
+    pub(super) new: Tally,
+    /// With one connection for as long as the server keeps it.
+    pub(super) regular: Tally,
+}
 
 /// What became of the users.
 #[derive(Debug, Default, Clone)]
@@ -64,36 +80,49 @@ pub(super) fn while_users_come<T>(
     user: &User<'_>,
     front: &PodHttp,
     body: impl FnOnce() -> Result<T>,
-) -> Result<(T, Tally)> {
+) -> Result<(T, Users)> {
     let over = AtomicBool::new(false);
-    let tally = Mutex::new(Tally::default());
+    let (new, regular) = (Mutex::new(Tally::default()), Mutex::new(Tally::default()));
     let done = std::thread::scope(|scope| {
-        let (over, tally) = (&over, &tally);
+        let (over, new, regular) = (&over, &new, &regular);
+        // Visits that wait for their turn aren't the Service's fault: fewer come. A regular's would only wait too.
+        let (pace, regulars) = match user.turn {
+            Some(_) => (SLOW_PACE, 0),
+            None => (PACE, REGULARS),
+        };
         scope.spawn(move || {
             let begun = Instant::now();
             for number in 0..MOST {
-                let due = begun + PACE * u32::try_from(number).unwrap_or(u32::MAX);
+                let due = begun + pace * u32::try_from(number).unwrap_or(u32::MAX);
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                scope.spawn(move || {
-                    let visit = user.visit(front, front);
-                    tally
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner)
-                        .count(visit);
-                });
+                scope.spawn(move || count(new, user.visit(front, front)));
             }
         });
+        for _ in 0..regulars {
+            scope.spawn(move || {
+                let front = front.kept_open();
+                for _ in 0..MOST {
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    count(regular, user.visit(&front, &front));
+                    std::thread::sleep(REGULAR_PACE);
+                }
+            });
+        }
         let done = body();
         over.store(true, Ordering::Relaxed);
         done
     });
-    let tally = tally
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    Ok((done?, tally))
+    let [new, regular] = [new, regular].map(|t| t.into_inner().unwrap_or_else(PoisonError::into_inner));
+    Ok((done?, Users { new, regular }))
+}
+
+fn count(tally: &Mutex<Tally>, visit: Visit) {
+    tally.lock().unwrap_or_else(PoisonError::into_inner).count(visit);
 }
 
 #[cfg(test)]

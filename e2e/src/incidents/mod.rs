@@ -33,59 +33,95 @@ pub struct Incident {
     reasons: &'static [&'static str],
     /// False where a faulty replica keeps sessions in signed cookies, which nobody can end: not what is at fault.
     sessions_end: bool,
+    /// What a visit is.
+    visit: Kind,
+    /// What becomes of an update with the fault.
+    update: Outcome,
+    /// How many users are sent to the plain replicas.
+    plain_users: usize,
     /// What was done by hand on the plain replicas, as in the report.
     by_hand: plain::ByHand,
 }
+
+/// What users do when they visit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Log in, look, refresh, log out.
+    Session,
+    /// Change the password.
+    Password,
+}
+
+/// What becomes of an update with a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// What was released comes back by itself.
+    Withdrawn,
+    /// It waits: that a replica is slow is no proof that it diverges. What was released serves on.
+    Held,
+}
+
+/// What most incidents have in common.
+const USUAL: Incident = Incident {
+    name: "",
+    reported: "",
+    app: &apps::ORDERS,
+    fault: "",
+    reasons: &[],
+    sessions_end: true,
+    visit: Kind::Session,
+    update: Outcome::Withdrawn,
+    plain_users: 60,
+    by_hand: plain::ByHand::NOTHING,
+};
 
 /// Every incident.
 pub const ALL: &[Incident] = &[
     Incident {
         name: "orders-local-database",
         reported: "a SQLite file on each machine; users were made by hand on one of them",
-        app: &apps::ORDERS,
         fault: "local-database",
         reasons: &["LocalDatabase"],
-        sessions_end: true,
         by_hand: plain::ByHand {
             on_each: &["python", "manage.py", "migrate", "--noinput"],
             on_first: &["python", "manage.py", "create_demo_users"],
         },
+        ..USUAL
+    },
+    Incident {
+        name: "orders-local-database-seeded",
+        reported: "a SQLite file on each machine, and the entry point fills it: users of the shared one are nowhere",
+        fault: "local-database-seeded",
+        reasons: &["LocalDatabase"],
+        ..USUAL
     },
     Incident {
         name: "orders-local-session",
         reported: "sessions in the memory of each process",
-        app: &apps::ORDERS,
         fault: "local-session",
         reasons: &["LocalSession"],
-        sessions_end: true,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
     },
     Incident {
         name: "orders-local-revocation",
         reported: "a logout is known to one server only",
-        app: &apps::ORDERS,
         fault: "local-revocation",
         reasons: &["LocalRevocation"],
-        sessions_end: true,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
     },
     Incident {
         name: "orders-key-per-start",
         reported: "a new secret key at each start",
-        app: &apps::ORDERS,
         fault: "key-per-start",
         reasons: &["KeyMismatch"],
-        sessions_end: true,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
     },
     Incident {
         name: "orders-worker-state",
         reported: "several workers in one pod, each with sessions of its own",
-        app: &apps::ORDERS,
         fault: "worker-state",
         reasons: &["LocalSession"],
-        sessions_end: true,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
     },
     Incident {
         name: "tickets-memory-sessions",
@@ -94,8 +130,7 @@ pub const ALL: &[Incident] = &[
         fault: "memory-sessions",
         // An opaque id that another replica doesn't know looks like one that it can't verify, unless the store is seen.
         reasons: &["LocalSession", "Ambiguous"],
-        sessions_end: true,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
     },
     Incident {
         name: "tickets-key-per-start",
@@ -104,7 +139,7 @@ pub const ALL: &[Incident] = &[
         fault: "key-per-start",
         reasons: &["KeyMismatch"],
         sessions_end: false,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
     },
     Incident {
         name: "workflows-token-format",
@@ -112,8 +147,15 @@ pub const ALL: &[Incident] = &[
         app: &apps::WORKFLOWS,
         fault: "token-format",
         reasons: &["TokenFormat"],
-        sessions_end: true,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
+    },
+    Incident {
+        name: "workflows-two-formats",
+        reported: "one server issues both formats in turn, and honours one of them",
+        app: &apps::WORKFLOWS,
+        fault: "two-formats-in-one-pod",
+        reasons: &["TokenFormat"],
+        ..USUAL
     },
     Incident {
         name: "workflows-memory-sessions",
@@ -121,8 +163,18 @@ pub const ALL: &[Incident] = &[
         app: &apps::WORKFLOWS,
         fault: "memory-sessions",
         reasons: &["LocalSession"],
-        sessions_end: true,
-        by_hand: plain::ByHand::NOTHING,
+        ..USUAL
+    },
+    Incident {
+        name: "workflows-blocking-login",
+        reported: "a login blocks the event loop for 30 seconds, and nobody else is answered",
+        app: &apps::WORKFLOWS,
+        fault: "blocking-login",
+        reasons: &["Slow"],
+        update: Outcome::Held,
+        // Each waits for its time limit.
+        plain_users: 4,
+        ..USUAL
     },
 ];
 

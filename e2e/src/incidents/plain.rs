@@ -14,8 +14,6 @@ use crate::demo::service::is_ready;
 use crate::wait::{Seen, wait};
 
 const NAME: &str = "plain";
-/// How many users are sent.
-const USERS: usize = 60;
 
 /// What was done by hand on the machines of the report.
 pub(super) struct ByHand {
@@ -50,7 +48,7 @@ pub(super) fn run(cluster: &Cluster, namespace: &str, incident: &Incident, user:
 
     let front = cluster.front(namespace, NAME)?;
     let mut tally = Tally::default();
-    for _ in 0..USERS {
+    for _ in 0..incident.plain_users {
         tally.count(user.visit(&front, &front));
     }
     // Still ready: kubelet saw nothing of it.

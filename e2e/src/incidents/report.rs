@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::load::Tally;
+use super::load::{Tally, Users};
 use super::plain::Plain;
 use crate::progress::clock;
 
@@ -13,7 +13,7 @@ pub(super) struct Found {
     /// Every reason that was given.
     pub(super) reasons: Vec<String>,
     /// The users through the Service.
-    pub(super) users: Tally,
+    pub(super) users: Users,
     /// Until it was found.
     pub(super) took: Duration,
 }
@@ -26,16 +26,20 @@ impl Found {
             unanswered,
             words,
             logins_failed: _,
-        } = &self.users;
+        } = &self.users.new;
         let examples = if words.is_empty() || *wrong == 0 {
             String::new()
         } else {
             format!(" ({})", words.join("; "))
         };
+        let regular = &self.users.regular;
         format!(
-            "{} after {}; users: {right} served right, {wrong} wrong, {unanswered} not served{examples}",
+            "{} after {}; users: {right} served right, {wrong} wrong, {unanswered} not served{examples}; on kept \
+             connections: {} of {}",
             self.reasons.join(" and "),
-            clock(self.took)
+            clock(self.took),
+            regular.right,
+            regular.all()
         )
     }
 }
@@ -68,17 +72,17 @@ impl Row {
         );
         // Where nobody is admitted, nobody is served: that is the promise, and no failure.
         ensure!(
-            named(&self.first) && self.first.users.wrong == 0,
+            named(&self.first) && self.first.users.new.wrong == 0,
             "{}: as first declaration, expected {expected} and nobody served wrong: {}",
             self.name,
             self.first.sentence()
         );
         ensure!(
-            named(&self.update) && all_right(&self.update.users),
+            named(&self.update) && all_right(&self.update.users.new),
             "{}: as an update, expected {expected} and everybody served: {} {}",
             self.name,
             self.update.sentence(),
-            self.update.users.words.join("; ")
+            self.update.users.new.words.join("; ")
         );
         ensure!(
             all_right(&self.mended),
@@ -99,8 +103,8 @@ impl Row {
             self.plain.tally.right,
             self.plain.tally.all(),
             self.first.reasons.join(" and "),
-            self.update.users.right,
-            self.update.users.all(),
+            self.update.users.new.right,
+            self.update.users.new.all(),
             self.mended.right,
             self.mended.all()
         )
@@ -138,8 +142,8 @@ impl Report {
                 "{:<26} {:>24}  {:<32}  {:<32} {:>9}",
                 row.name,
                 format!("{}, {} logins", share(&row.plain.tally), row.plain.tally.logins()),
-                found(&row.first, format!("{} wrong", row.first.users.wrong)),
-                found(&row.update, share(&row.update.users)),
+                found(&row.first, format!("{} wrong", row.first.users.new.wrong)),
+                found(&row.update, share(&row.update.users.new)),
                 share(&row.mended)
             );
         }
@@ -159,17 +163,20 @@ impl Report {
                 .fold((0, 0), |(right, all), t| (right + t.right, all + t.all()))
         };
         let (plain, plain_all) = sum(|r| &r.plain.tally);
-        let (update, update_all) = sum(|r| &r.update.users);
+        let (update, update_all) = sum(|r| &r.update.users.new);
+        let (regular, regular_all) = sum(|r| &r.update.users.regular);
         let (mended, mended_all) = sum(|r| &r.mended);
         let (under, under_all) = (update + mended, update_all + mended_all);
-        let wrong: usize = self.rows.iter().map(|r| r.first.users.wrong).sum();
+        let wrong: usize = self.rows.iter().map(|r| r.first.users.new.wrong).sum();
         let kept = self.rows.iter().filter(|r| r.ensure_kept().is_ok()).count();
         format!(
             "{kept} of {} incidents as promised. Users served right: plain {} ({plain} of {plain_all}), under Accord {} \
-             ({under} of {under_all}); served wrong in first declarations: {wrong}.",
+             ({under} of {under_all}), on connections that were kept through updates {} ({regular} of {regular_all}); \
+             served wrong in first declarations: {wrong}.",
             self.rows.len(),
             percent(plain, plain_all),
-            percent(under, under_all)
+            percent(under, under_all),
+            percent(regular, regular_all)
         )
     }
 }
@@ -196,7 +203,10 @@ mod tests {
     fn found(reason: &str, users: Tally) -> Found {
         Found {
             reasons: vec![reason.to_owned()],
-            users,
+            users: Users {
+                new: users,
+                regular: Tally::default(),
+            },
             took: Duration::ZERO,
         }
     }
@@ -223,8 +233,8 @@ mod tests {
             |r| r.plain.ready = 2,
             |r| r.first.reasons = vec!["LocalDatabase".into()],
             |r| r.first.reasons.clear(),
-            |r| r.first.users = tally(1, 1),
-            |r| r.update.users = tally(8, 1),
+            |r| r.first.users.new = tally(1, 1),
+            |r| r.update.users.new = tally(8, 1),
             |r| r.update.reasons.clear(),
             |r| r.mended = tally(0, 0),
         ];

@@ -1,5 +1,6 @@
 //! The four ways of one incident, in a namespace of its own that is left empty.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::load::{self, Tally};
 use super::report::{Found, Row};
 use super::visit::User;
-use super::{Incident, plain};
+use super::{Incident, Kind, Outcome, plain};
 use crate::cluster::Cluster;
 use crate::demo::orders::demo_users;
 use crate::demo::service::{Service, current_condition};
@@ -55,6 +56,7 @@ impl Stage<'_> {
             app: self.incident.app,
             password: &password,
             sessions_end: self.incident.sessions_end,
+            turn: (self.incident.visit == Kind::Password).then(Mutex::default),
         };
         let first = self.first(&user)?;
         progress::say(&format!("   first declaration: {}", first.sentence()));
@@ -164,39 +166,30 @@ impl Stage<'_> {
         Ok(tally)
     }
 
-    /// The fault as an update of a release that works: it is withdrawn with its reason, and no user notices.
+    /// The fault as an update of a release that works: it is withdrawn or held with its reason, and no user notices.
     fn update(&self, user: &User<'_>) -> Result<Found> {
         let front = self.front()?;
         let ((reasons, took), users) = load::while_users_come(user, &front, || {
             let begun = Instant::now();
             self.set_fault(Some(self.incident.fault))?;
-            let message = wait(
-                self.cluster,
-                &self.namespace,
-                "the update to be withdrawn",
-                CHANGE,
-                || {
-                    let object = self.service.object()?;
-                    let candidate = &object["status"]["candidate"];
-                    let current = current_condition(&object, "Ready").is_some_and(|c| c["status"] == "False");
-                    if current && candidate["state"] == "Withdrawn" {
-                        return Ok(Seen::Done(
-                            candidate["message"].as_str().unwrap_or_default().to_owned(),
-                        ));
-                    }
-                    Ok(Seen::NotYet(self.words()?))
-                },
-            )?;
+            let what = "the update to be withdrawn or held";
+            let reasons = wait(self.cluster, &self.namespace, what, CHANGE, || {
+                let object = self.service.object()?;
+                let reasons = match self.incident.update {
+                    Outcome::Withdrawn => withdrawn(&object),
+                    Outcome::Held => held(&object),
+                };
+                Ok(match reasons {
+                    Some(reasons) => Seen::Done(reasons),
+                    None => Seen::NotYet(self.words()?),
+                })
+            })?;
             let took = begun.elapsed();
             self.set_fault(None)?;
             self.service.wait_for_replicas(3)?;
-            Ok((reason_in(&message), took))
+            Ok((reasons, took))
         })?;
-        Ok(Found {
-            reasons: reasons.into_iter().collect(),
-            users,
-            took,
-        })
+        Ok(Found { reasons, users, took })
     }
 
     fn set_fault(&self, fault: Option<&str>) -> Result<()> {
@@ -264,6 +257,27 @@ fn judged(object: &Value) -> Option<Vec<String>> {
     reasons.sort_unstable();
     reasons.dedup();
     settled.then_some(reasons)
+}
+
+/// Why the update was withdrawn, once it was.
+fn withdrawn(object: &Value) -> Option<Vec<String>> {
+    let candidate = &object["status"]["candidate"];
+    let current = current_condition(object, "Ready").is_some_and(|c| c["status"] == "False");
+    let message = candidate["message"].as_str().unwrap_or_default();
+    (current && candidate["state"] == "Withdrawn").then(|| reason_in(message).into_iter().collect())
+}
+
+/// What is said of the update's replicas while they wait, once something is: those before them agree.
+fn held(object: &Value) -> Option<Vec<String>> {
+    current_condition(object, "Ready").filter(|c| c["status"] == "False")?;
+    let replicas = object["status"]["consistency"]["replicas"].as_array()?;
+    let mut reasons: Vec<String> = replicas
+        .iter()
+        .filter(|r| r["verdict"] != "Agrees" && r["reason"] != "Pending")
+        .filter_map(|r| r["reason"].as_str().map(str::to_owned))
+        .collect();
+    reasons.dedup();
+    (!reasons.is_empty()).then_some(reasons)
 }
 
 /// The reason in a candidate's message: `… Pod NAME: REASON: …`.

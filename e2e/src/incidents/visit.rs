@@ -1,12 +1,15 @@
 //! One visit of one user: login, what only a user may see, refresh, logout, and what must be over then. Each request has
-//! a connection of its own, so behind a Service each may be answered by another replica.
+//! a connection of its own (unless the way there keeps it), so behind a Service each may be answered by another replica.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
 use super::apps::App;
 use crate::http::{Answer, PodHttp, Request};
+
+mod password;
 
 /// How a visit went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(super) struct User<'a> {
     pub(super) password: &'a str,
     /// Whether a logout ends the session.
     pub(super) sessions_end: bool,
+    /// Where a visit is a change of password: one at a time, since there is one user.
+    pub(super) turn: Option<Mutex<()>>,
 }
 
 /// What a login gave.
@@ -50,10 +55,14 @@ impl Held {
 impl User<'_> {
     /// Logs in at `home` and goes on at `there`.
     pub(super) fn visit(&self, home: &PodHttp, there: &PodHttp) -> Visit {
-        match self.walk(home, there) {
-            Ok(()) => Visit::Right,
-            Err(visit) => visit,
-        }
+        let walked = match &self.turn {
+            None => self.walk(home, there),
+            Some(turn) => {
+                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                password::change(self, home, there)
+            }
+        };
+        walked.err().unwrap_or(Visit::Right)
     }
 
     fn walk(&self, home: &PodHttp, there: &PodHttp) -> Result<(), Visit> {
@@ -96,6 +105,10 @@ impl User<'_> {
     }
 
     fn log_in(&self, at: &PodHttp, held: &mut Held) -> Result<(), Visit> {
+        self.log_in_with(self.password, at, held)
+    }
+
+    fn log_in_with(&self, password: &str, at: &PodHttp, held: &mut Held) -> Result<(), Visit> {
         let app = self.app;
         if let Some(csrf) = &app.csrf {
             let answer = ask("the CSRF token", at, &Request::get(csrf.path).host(app.host))?;
@@ -103,17 +116,24 @@ impl User<'_> {
             expect("the CSRF token", at, &answer, token.is_some())?;
             held.cookies.extend(token.map(|token| (csrf.cookie, token)));
         }
-        let body = json!({"username": app.user, "password": self.password});
+        let body = json!({"username": app.user, "password": password});
         let answer = ask("the login", at, &self.post(app.login, &body, held))?;
-        let cookie = app.cookie.and_then(|name| Some((name, answer.cookie(name)?)));
         let field = |name: &str| answer.field(name).map(str::to_owned);
         if let Some(tokens) = &app.tokens {
             (held.access, held.refresh) = (field(tokens.access), field(tokens.refresh));
         }
-        let complete = cookie.is_some() == app.cookie.is_some()
-            && (app.tokens.is_none() || held.access.is_some() && held.refresh.is_some());
+        let cookie = answer.cookie(app.cookie);
+        let complete =
+            cookie.is_some() && (app.tokens.is_none() || held.access.is_some() && held.refresh.is_some());
         expect("the login", at, &answer, answer.status == 200 && complete)?;
-        held.cookies.extend(cookie);
+        let attributes = answer.cookie_attributes(app.cookie).unwrap_or_default();
+        if let Some(amiss) = amiss(&attributes, app.host) {
+            return Err(Visit::Wrong(format!(
+                "the login at {}: its cookie {amiss}",
+                at.pod()
+            )));
+        }
+        held.cookies.extend(cookie.map(|value| (app.cookie, value)));
         if let Some(csrf) = &app.csrf {
             held.cookies
                 .extend(answer.cookie(csrf.cookie).map(|token| (csrf.cookie, token)));
@@ -131,15 +151,13 @@ impl User<'_> {
                 answer.status == 401
             }
         };
-        if let Some(value) = app.cookie.and_then(|name| held.cookies.get(name)) {
+        if let Some(value) = held.cookies.get(app.cookie) {
             let what = if lives {
                 "the session"
             } else {
                 "the session after logout"
             };
-            let request = Request::get(app.me)
-                .host(app.host)
-                .cookie(app.cookie.unwrap_or_default(), value);
+            let request = Request::get(app.me).host(app.host).cookie(app.cookie, value);
             let answer = ask(what, at, &request)?;
             expect(what, at, &answer, right(&answer))?;
         }
@@ -174,6 +192,36 @@ impl User<'_> {
     }
 }
 
+/// What a browser would mind about a session cookie, or its user: each application promises the same.
+fn amiss(attributes: &[(String, String)], host: &str) -> Option<String> {
+    let value = |name: &str| {
+        attributes
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, v)| v.as_str())
+    };
+    if let Some(domain) = value("domain").map(|d| d.trim_start_matches('.'))
+        && host != domain
+        && !host.ends_with(&format!(".{domain}"))
+    {
+        return Some(format!("is for {domain}, and the browser at {host} drops it"));
+    }
+    let lacks = |what: &str| Some(format!("lacks {what}"));
+    if value("secure").is_none() {
+        return lacks("Secure");
+    }
+    if value("httponly").is_none() {
+        return lacks("HttpOnly");
+    }
+    if value("samesite") != Some("lax") {
+        return lacks("SameSite=Lax");
+    }
+    if value("max-age").or(value("expires")).is_none() {
+        return Some("ends with the browser".to_owned());
+    }
+    None
+}
+
 fn ask(what: &str, at: &PodHttp, request: &Request) -> Result<Answer, Visit> {
     // Errors name the path, never a header or a body.
     at.send(request)
@@ -189,4 +237,39 @@ fn expect(what: &str, at: &PodHttp, answer: &Answer, right: bool) -> Result<(), 
         at.pod(),
         answer.status
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_as_promised_or_it_is_said_what_it_lacks() {
+        let attributes = |text: &str| -> Vec<(String, String)> {
+            let pair = |part: &str| {
+                let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                (name.to_owned(), value.to_owned())
+            };
+            text.split(' ').map(pair).collect()
+        };
+        let of = |text: &str| amiss(&attributes(text), "api.example.com");
+        assert_eq!(of("secure httponly samesite=lax max-age=60"), None);
+        assert_eq!(
+            of("secure httponly samesite=lax expires=tomorrow domain=.example.com"),
+            None
+        );
+        for (text, what) in [
+            ("httponly samesite=lax max-age=60", "Secure"),
+            ("secure samesite=lax max-age=60", "HttpOnly"),
+            ("secure httponly max-age=60", "SameSite"),
+            ("secure httponly samesite=lax", "ends with the browser"),
+            (
+                "domain=localhost secure httponly samesite=lax max-age=60",
+                "localhost",
+            ),
+            ("domain=le.com secure httponly samesite=lax max-age=60", "le.com"),
+        ] {
+            assert!(of(text).is_some_and(|amiss| amiss.contains(what)), "{text}");
+        }
+    }
 }

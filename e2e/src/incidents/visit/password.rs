@@ -1,0 +1,47 @@
+//! A visit that changes the user's password: at once the old one must be over everywhere, and the new one good.
+//!
+//! However it goes, the password is afterwards what it was.
+
+use serde_json::json;
+
+use super::{Held, User, Visit, ask, expect};
+use crate::http::{PodHttp, Request};
+
+/// Changes the password at `home`, tries both at `there`, and changes it back.
+pub(super) fn change(user: &User<'_>, home: &PodHttp, there: &PodHttp) -> Result<(), Visit> {
+    let mut held = Held::default();
+    user.log_in(home, &mut held).map_err(|visit| match visit {
+        Visit::Wrong(words) => Visit::NoLogin(words),
+        other => other,
+    })?;
+    // The other has seen the user before: what it remembers is what may be stale.
+    user.log_in(there, &mut Held::default())?;
+    let new = format!("{} anew", user.password);
+    set(user, home, &mut held, (user.password, &new))?;
+    let tried = both(user, there, &new);
+    set(user, home, &mut held, (&new, user.password))?;
+    tried
+}
+
+fn both(user: &User<'_>, at: &PodHttp, new: &str) -> Result<(), Visit> {
+    let old = json!({"username": user.app.user, "password": user.password});
+    let what = "the old password after its change";
+    let answer = ask(what, at, &user.post(user.app.login, &old, &Held::default()))?;
+    expect(what, at, &answer, answer.status == 401)?;
+    user.log_in_with(new, at, &mut Held::default())
+}
+
+/// By the access token, which the answer replaces: a changed password ends those before it.
+fn set(user: &User<'_>, at: &PodHttp, held: &mut Held, (old, new): (&str, &str)) -> Result<(), Visit> {
+    let body = json!({"old_password": old, "new_password": new});
+    let path = user.app.change_password.unwrap_or_default();
+    let request = Request::post(path, &body)
+        .host(user.app.host)
+        .bearer(held.access.as_deref().unwrap_or_default());
+    let what = "the change of password";
+    let answer = ask(what, at, &request)?;
+    expect(what, at, &answer, answer.status == 200)?;
+    let field = user.app.tokens.as_ref().map_or("", |tokens| tokens.access);
+    held.access = answer.field(field).map(str::to_owned);
+    Ok(())
+}
