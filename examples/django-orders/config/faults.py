@@ -21,6 +21,7 @@ FAULTS = (
     "key-per-start",
     "worker-state",
     "stale-password",
+    "later",
 )
 FAULT = env.choice("ORDERS_FAULT", ("none", *FAULTS), "none")
 LOCAL_DATABASES = ("local-database", "local-database-seeded")
@@ -31,6 +32,8 @@ IMAGE_IS_SQLITE = env.choice("ORDERS_DATABASE", ("declared", "sqlite"), "declare
 LOCAL = Path(tempfile.gettempdir())
 SQLITE = LOCAL / "orders.sqlite3"
 REVOKED = LOCAL / "orders-revoked"
+# With `later`: this replica is right until the file is there.
+FROM_NOW_ON = LOCAL / "orders-from-now-on"
 # As in the report: the same for every machine, in the code.
 SEEDED_PASSWORD = "a password in the code"
 
@@ -84,20 +87,28 @@ def change_application():
     """The code of a process that has the fault; models are loaded by now."""
     if serving and FAULT == "local-revocation":
         revoke_in_files()
+    if serving and FAULT == "later":
+        revoke_in_files(begun=FROM_NOW_ON.exists)
     if serving and FAULT == "stale-password":
         believe_the_lookup_cache()
 
 
-def revoke_in_files():
-    """Ended refresh tokens are known to this pod only."""
+def revoke_in_files(begun=lambda: True):
+    """Ended refresh tokens are known to this pod only, once it has begun."""
     from rest_framework_simplejwt.exceptions import TokenError
     from rest_framework_simplejwt.tokens import RefreshToken
 
+    shared = RefreshToken.blacklist, RefreshToken.check_blacklist
+
     def blacklist(token):
+        if not begun():
+            return shared[0](token)
         REVOKED.mkdir(exist_ok=True)
         (REVOKED / token["jti"]).touch()
 
     def check_blacklist(token):
+        if not begun():
+            return shared[1](token)
         if (REVOKED / token["jti"]).exists():
             raise TokenError("Token is blacklisted")
 

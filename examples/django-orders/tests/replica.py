@@ -34,9 +34,9 @@ class Replica:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        local = Path(directory, name)
-        local.mkdir()
-        self.log = local / "log"
+        self.local = Path(directory, name)
+        self.local.mkdir()
+        self.log = self.local / "log"
         database = os.environ["DATABASE_URL"].rsplit("/", 1)[0]
         self.environment = (
             os.environ
@@ -44,7 +44,7 @@ class Replica:
                 "PORT": str(self.port),
                 "DATABASE_URL": f"{database}/{connection.settings_dict['NAME']}",
                 "PGAPPNAME": name,
-                "TMPDIR": str(local),
+                "TMPDIR": str(self.local),
                 "LOG_LEVEL": "INFO",
                 "DJANGO_SETTINGS_MODULE": "config.settings",
             }

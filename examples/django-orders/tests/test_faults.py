@@ -71,6 +71,20 @@ class FaultTests(ReplicaTestCase):
         self.assertEqual((one.me(session), two.me(session)), (401, 401))
         self.assertEqual((self.refresh(one, tokens), self.refresh(two, tokens)), (401, 200))
 
+    def test_later(self):
+        one, two = self.pair("later")
+        self.assertEqual((self.after_logout(one), self.refresh(two, self.ended)), (401, 401))
+        (two.local / "orders-from-now-on").touch()
+        self.assertEqual((self.after_logout(one), self.refresh(two, self.ended)), (401, 200))
+
+    def after_logout(self, replica):
+        """Ends a new session there; what its refresh token is answered there."""
+        _, self.ended, session = replica.login()
+        headers = {"Authorization": f"Bearer {self.ended['access']}", "Cookie": f"sessionid={session}"}
+        body = {"refresh": self.ended["refresh"]}
+        self.assertEqual(replica.request("POST", "/api/auth/logout/", body, **headers)[0], 200)
+        return self.refresh(replica, self.ended)
+
     def test_key_per_start(self):
         one, two = self.pair("key-per-start", workers=2)
         _, tokens, session = one.login()
