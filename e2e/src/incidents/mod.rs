@@ -5,6 +5,7 @@
 //! from outside; what Accord says is read from status.
 
 mod apps;
+pub(crate) mod later;
 mod load;
 mod plain;
 mod report;

@@ -25,6 +25,16 @@ const CHANGE: Duration = Duration::from_mins(4);
 
 /// Runs an incident.
 pub(super) fn run(cluster: &Cluster, incident: &Incident) -> Result<Row> {
+    on(cluster, incident, |stage| stage.all())
+}
+
+/// Runs `story` in an empty namespace, and leaves nothing, also when it fails; then the error holds what was to be seen.
+/// `ACCORD_KEEP=1` leaves what failed for a look.
+pub(super) fn on<T>(
+    cluster: &Cluster,
+    incident: &Incident,
+    story: impl FnOnce(&Stage<'_>) -> Result<T>,
+) -> Result<T> {
     let namespace = format!("incident-{}", incident.name);
     cluster.delete_namespace(&namespace)?;
     cluster.namespace(&namespace)?;
@@ -34,30 +44,26 @@ pub(super) fn run(cluster: &Cluster, incident: &Incident) -> Result<Row> {
         service: Service::new(cluster, &namespace, incident.app.service),
         namespace,
     };
-    let row = stage.all().with_context(|| stage.seen());
+    let told = story(&stage).with_context(|| stage.seen());
     let keep = std::env::var_os("ACCORD_KEEP").is_some_and(|v| !v.is_empty());
-    if row.is_ok() || !keep {
+    if told.is_ok() || !keep {
         cluster.delete_namespace(&stage.namespace)?;
     }
-    row
+    told
 }
 
-struct Stage<'a> {
-    cluster: &'a Cluster,
-    incident: &'a Incident,
-    service: Service<'a>,
-    namespace: String,
+/// One incident in a namespace of its own.
+pub(super) struct Stage<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) incident: &'a Incident,
+    pub(super) service: Service<'a>,
+    pub(super) namespace: String,
 }
 
 impl Stage<'_> {
     fn all(&self) -> Result<Row> {
-        let password = self.declare()?;
-        let user = User {
-            app: self.incident.app,
-            password: &password,
-            sessions_end: self.incident.sessions_end,
-            turn: (self.incident.visit == Kind::Password).then(Mutex::default),
-        };
+        let password = self.declare("")?;
+        let user = self.user(&password);
         let first = self.first(&user)?;
         progress::say(&format!("   first declaration: {}", first.sentence()));
         let mended = self.mended(&user)?;
@@ -86,8 +92,18 @@ impl Stage<'_> {
         })
     }
 
-    /// Declares the application with its fault. Returns the demo users' password.
-    fn declare(&self) -> Result<String> {
+    /// Who visits.
+    pub(super) fn user<'p>(&self, password: &'p str) -> User<'p> {
+        User {
+            app: self.incident.app,
+            password,
+            sessions_end: self.incident.sessions_end,
+            turn: (self.incident.visit == Kind::Password).then(Mutex::default),
+        }
+    }
+
+    /// Declares the application with its fault, and what else the spec is to hold. Returns the demo users' password.
+    pub(super) fn declare(&self, besides: &str) -> Result<String> {
         let app = self.incident.app;
         let image = Image::example(app.example);
         let loaded = self
@@ -108,7 +124,7 @@ impl Stage<'_> {
         let fault = json!([{"name": app.fault, "value": self.incident.fault}]);
         self.cluster.apply_in(
             &self.namespace,
-            &format!("{}\n  server: {{env: {fault}}}\n", yaml.trim_end()),
+            &format!("{}\n  server: {{env: {fault}}}\n{besides}", yaml.trim_end()),
         )?;
         self.cluster.secret(&self.namespace, app.users, "password")
     }
@@ -211,12 +227,12 @@ impl Stage<'_> {
     }
 
     /// The Service, by its own address.
-    fn front(&self) -> Result<PodHttp> {
+    pub(super) fn front(&self) -> Result<PodHttp> {
         self.cluster.front(&self.namespace, self.incident.app.service)
     }
 
     /// The port that the servers listen on.
-    fn port(&self) -> Result<u16> {
+    pub(super) fn port(&self) -> Result<u16> {
         let deployment = self
             .cluster
             .get("deployment", &self.namespace, self.incident.app.service)?;
@@ -228,7 +244,7 @@ impl Stage<'_> {
     }
 
     /// One line about the service as it is.
-    fn words(&self) -> Result<String> {
+    pub(super) fn words(&self) -> Result<String> {
         let object = self.service.object()?;
         let ready = current_condition(&object, "Ready");
         let text = |field: &str| ready.and_then(|c| c[field].as_str()).unwrap_or("-").to_owned();

@@ -1,5 +1,8 @@
 //! What is shown on a real cluster, one scenario a file. Each makes its own namespace and leaves nothing.
 
+mod away;
+mod blocked;
+mod calm;
 mod chart;
 mod conflict;
 mod crd_rules;
@@ -11,6 +14,7 @@ mod external;
 mod idle;
 mod incident;
 mod kit;
+mod later;
 mod leader;
 mod local_database;
 mod migration_failed;
@@ -82,6 +86,21 @@ pub const ALL: &[Scenario] = &[
         run: incident::run,
     },
     Scenario {
+        name: "later",
+        shows: "a replica that diverges after an hour is named by a sweep, isolated, and replaced",
+        run: later::run,
+    },
+    Scenario {
+        name: "blocked",
+        shows: "a network that stops the prober is named, and nobody is isolated for it",
+        run: blocked::run,
+    },
+    Scenario {
+        name: "away",
+        shows: "without any operator those admitted serve on, and new ones wait until it is back",
+        run: away::run,
+    },
+    Scenario {
         name: "migration-failed",
         shows: "a failed migration serves nothing, says why without secrets, and what was released serves on",
         run: migration_failed::run,
@@ -125,6 +144,11 @@ pub const ALL: &[Scenario] = &[
         name: "leader",
         shows: "another operator pod takes over, and no server is touched",
         run: leader::run,
+    },
+    Scenario {
+        name: "calm",
+        shows: "ten minutes of scaling and rolling a healthy service raise no alarm",
+        run: calm::run,
     },
     Scenario {
         name: "retain",
