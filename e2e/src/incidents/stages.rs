@@ -25,7 +25,7 @@ const CHANGE: Duration = Duration::from_mins(4);
 
 /// Runs an incident.
 pub(super) fn run(cluster: &Cluster, incident: &Incident) -> Result<Row> {
-    on(cluster, incident, |stage| stage.all())
+    on(cluster, incident, four_ways)
 }
 
 /// Runs `story` in an empty namespace, and leaves nothing, also when it fails; then the error holds what was to be seen.
@@ -52,6 +52,38 @@ pub(super) fn on<T>(
     told
 }
 
+/// Declared first, mended, without Accord, and as an update.
+fn four_ways(stage: &Stage<'_>) -> Result<Row> {
+    let password = stage.declare("")?;
+    let user = stage.user(&password);
+    let first = stage.first(&user)?;
+    progress::say(&format!("   first declaration: {}", first.sentence()));
+    let mended = stage.mended(&user)?;
+    progress::say(&format!(
+        "   mended: {} of {} users served right, from each replica to each",
+        mended.right,
+        mended.all()
+    ));
+    let plain = plain::run(stage.cluster, &stage.namespace, stage.incident, &user)?;
+    progress::say(&format!(
+        "   plain Deployment: {} of 3 ready to kubelet, {} of {} users served right, {} logins worked",
+        plain.ready,
+        plain.tally.right,
+        plain.tally.all(),
+        plain.tally.logins()
+    ));
+    let update = stage.update(&user)?;
+    progress::say(&format!("   as an update: {}", update.sentence()));
+    Ok(Row {
+        name: stage.incident.name,
+        reasons: stage.incident.reasons,
+        plain,
+        first,
+        update,
+        mended,
+    })
+}
+
 /// One incident in a namespace of its own.
 pub(super) struct Stage<'a> {
     pub(super) cluster: &'a Cluster,
@@ -61,37 +93,6 @@ pub(super) struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    fn all(&self) -> Result<Row> {
-        let password = self.declare("")?;
-        let user = self.user(&password);
-        let first = self.first(&user)?;
-        progress::say(&format!("   first declaration: {}", first.sentence()));
-        let mended = self.mended(&user)?;
-        progress::say(&format!(
-            "   mended: {} of {} users served right, from each replica to each",
-            mended.right,
-            mended.all()
-        ));
-        let plain = plain::run(self.cluster, &self.namespace, self.incident, &user)?;
-        progress::say(&format!(
-            "   plain Deployment: {} of 3 ready to kubelet, {} of {} users served right, {} logins worked",
-            plain.ready,
-            plain.tally.right,
-            plain.tally.all(),
-            plain.tally.logins()
-        ));
-        let update = self.update(&user)?;
-        progress::say(&format!("   as an update: {}", update.sentence()));
-        Ok(Row {
-            name: self.incident.name,
-            reasons: self.incident.reasons,
-            plain,
-            first,
-            update,
-            mended,
-        })
-    }
-
     /// Who visits.
     pub(super) fn user<'p>(&self, password: &'p str) -> User<'p> {
         User {

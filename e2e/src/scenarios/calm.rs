@@ -66,7 +66,12 @@ fn round(kit: &Kit<'_>, number: usize) -> Result<()> {
     kit.scale(5)?;
     kit.ready(CHANGE)?;
     // A new revision: every pod is replaced.
-    kit.patch(&json!({"spec": {"server": {"env": [{"name": "LOG_LEVEL", "value": if number % 2 == 0 { "INFO" } else { "WARNING" }}]}}}))?;
+    let level = if number.is_multiple_of(2) {
+        "INFO"
+    } else {
+        "WARNING"
+    };
+    kit.patch(&json!({"spec": {"server": {"env": [{"name": "LOG_LEVEL", "value": level}]}}}))?;
     kit.ready(CHANGE)?;
     let pods = kit.service.pods()?;
     let name = name_of(pods.first().context("five pods are ready")?).to_owned();
