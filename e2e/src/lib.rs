@@ -14,6 +14,7 @@ pub mod http;
 pub mod images;
 pub mod incidents;
 mod machine;
+pub mod mutations;
 pub mod paths;
 mod process;
 pub mod progress;

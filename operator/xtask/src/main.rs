@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use accord_e2e::cluster::Cluster;
 use accord_e2e::images::Image;
-use accord_e2e::{demo, embedded, incidents, progress, scenarios, testing};
+use accord_e2e::{demo, embedded, incidents, mutations, progress, scenarios, testing};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
@@ -41,6 +41,14 @@ enum Command {
     },
     /// Runs every test, from fast to real; the last line counts them.
     Test(TestArgs),
+    /// Puts bugs in on purpose, on a copy of the checkout, and sees that each is caught by its test.
+    Mutations {
+        /// Names of files in e2e/mutations, without `.patch`. Without names: all.
+        names: Vec<String>,
+        /// Say which there are and what they break.
+        #[arg(long)]
+        list: bool,
+    },
     /// Writes the CRD and the reference from the types.
     Gen {
         /// Change nothing; fail when something isn't current.
@@ -113,6 +121,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Demo(args) => show(cli, args),
         Command::Images { names } => images(cli, names),
         Command::Test(args) => test(cli, args),
+        Command::Mutations { list: true, .. } => mutations::list().map(|()| ExitCode::SUCCESS),
+        Command::Mutations { names, .. } => Ok(exit_code(mutations::run(names)?)),
         Command::Gen { check } => testing::generate(*check).map(|()| ExitCode::SUCCESS),
     }
 }
@@ -134,11 +144,15 @@ fn show(cli: &Cli, args: &DemoArgs) -> Result<ExitCode> {
         Some(name) => incidents::run(&target(cli)?, name)?,
         None => demo::run(&target(cli)?)?,
     };
-    Ok(if perfect {
+    Ok(exit_code(perfect))
+}
+
+fn exit_code(good: bool) -> ExitCode {
+    if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 fn test(cli: &Cli, args: &TestArgs) -> Result<ExitCode> {
@@ -155,11 +169,7 @@ fn test(cli: &Cli, args: &TestArgs) -> Result<ExitCode> {
         keep: args.keep,
     };
     let passed = testing::run(&options, || target(cli))?;
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(exit_code(passed))
 }
 
 fn images(cli: &Cli, names: &[String]) -> Result<ExitCode> {
