@@ -4,11 +4,13 @@
 //! Nothing here does I/O. The CRD manifest and its reference are made from these types (`generate`).
 
 pub mod condition;
+pub mod environment;
 pub mod meta;
 mod quantity;
 pub mod recipe;
 pub mod spec;
 pub mod status;
+pub mod urls;
 pub mod verification;
 
 pub use condition::{ConditionType, Reason};

@@ -11,6 +11,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::environment::Environment;
 use crate::recipe::Recipe;
 use crate::status::AuthServiceStatus;
 
@@ -73,6 +74,10 @@ pub struct AuthServiceSpec {
         )
     )]
     pub hostnames: Vec<String>,
+    /// What the service is for. It is handed to the application where a binding asks for it, and never guessed from a
+    /// hostname. Default: `Production`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
     /// The number of server pods. Default: 1.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 500))]
@@ -113,11 +118,14 @@ fn default_replicas() -> i32 {
 /// A preset: data only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Framework {
-    /// Django, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ALLOWED_HOSTS`, `CSRF_TRUSTED_ORIGINS`.
+    /// Django, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ALLOWED_HOSTS`, `CSRF_TRUSTED_ORIGINS`,
+    /// `SESSION_COOKIE_DOMAIN`, `CSRF_COOKIE_DOMAIN`, `DJANGO_ENV`.
     Django,
-    /// Flask with SQLAlchemy, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `SECRET_KEY_FALLBACKS`, `TRUSTED_HOSTS`.
+    /// Flask with SQLAlchemy, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `SECRET_KEY_FALLBACKS`, `TRUSTED_HOSTS`,
+    /// `CORS_ORIGINS`, `SESSION_COOKIE_DOMAIN`, `FLASK_ENV`.
     Flask,
-    /// `FastAPI` with asyncpg, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ALLOWED_HOSTS`.
+    /// `FastAPI` with asyncpg, with `DATABASE_URL`, `REDIS_URL`, `SECRET_KEY`, `ALLOWED_HOSTS`, `CORS_ORIGINS`,
+    /// `COOKIE_DOMAIN`, `ENVIRONMENT`.
     #[serde(rename = "FastAPI")]
     FastApi,
     /// Nothing is assumed: declare bindings, the recipe, the canary's command and the migration.
@@ -418,6 +426,17 @@ pub enum BindingSource {
     /// `https://` and each hostname, separated by commas.
     #[serde(rename = "origins")]
     Origins,
+    /// `https://` and the canonical hostname.
+    #[serde(rename = "origin")]
+    Origin,
+    /// The hostname that all the others end in, for example `example.com` beside `www.example.com`: a cookie with that
+    /// `Domain` reaches each of them. Empty where there is only one, or no such one: then a cookie without `Domain` belongs to
+    /// the host that set it. A domain that isn't declared is never made up.
+    #[serde(rename = "cookieDomain")]
+    CookieDomain,
+    /// `production`, `staging` or `development`, as declared in `environment`.
+    #[serde(rename = "environment")]
+    Environment,
     /// The certificate authority of database and cache, in PEM.
     #[serde(rename = "ca")]
     Ca,

@@ -48,6 +48,8 @@ pub enum PodReason {
     StaleReplica,
     /// The replica is connected to the declared database and looks in another schema, or in one of another revision.
     SchemaMismatch,
+    /// The replica turns a declared hostname away, or sets a session or CSRF cookie for a domain that doesn't cover it.
+    HostnameMismatch,
     /// The replica answers with an error where the recipe expects success.
     ServerError,
     /// The replica redirects where the recipe expects an answer.
@@ -84,6 +86,7 @@ impl PodReason {
             Self::CanaryMissing => "CanaryMissing",
             Self::StaleReplica => "StaleReplica",
             Self::SchemaMismatch => "SchemaMismatch",
+            Self::HostnameMismatch => "HostnameMismatch",
             Self::ServerError => "ServerError",
             Self::Redirected => "Redirected",
             Self::RecipeMismatch => "RecipeMismatch",

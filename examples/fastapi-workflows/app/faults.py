@@ -22,7 +22,7 @@ if FAULT not in ("none", *FAULTS):
     raise SystemExit(f"WORKFLOWS_FAULT is {FAULT!r}, expected one of {', '.join(('none', *FAULTS))}.")
 
 BLOCKED_SECONDS = 30
-# As the report had it: the host that users come to isn't among them.
+# As the report had it: the environment is guessed from a list, and the host that users come to isn't among them.
 PRODUCTION_HOSTS = ("api.internal",)
 
 right_claims = tokens.claims

@@ -18,7 +18,9 @@ async def lifespan(app: FastAPI):
     await engine.dispose()
 
 
-app = FastAPI(title="Workflows", lifespan=lifespan)
+# The pages that describe the API are for developers.
+described = "/openapi.json" if settings.ENVIRONMENT == "development" else None
+app = FastAPI(title="Workflows", lifespan=lifespan, openapi_url=described)
 app.add_middleware(
     CORSMiddleware,
     allow_origins=settings.CORS_ORIGINS,

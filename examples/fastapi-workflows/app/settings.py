@@ -10,6 +10,13 @@ def required(name: str, meaning: str) -> str:
     return value
 
 
+def one_of(allowed: tuple[str, ...], name: str) -> str:
+    value = os.environ.get(name, "").strip() or allowed[0]
+    if value not in allowed:
+        raise SystemExit(f"{name} is {value!r}, expected one of {', '.join(allowed)}.")
+    return value
+
+
 def listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
@@ -29,5 +36,13 @@ ACCESS_SECONDS = 60 * 60
 SESSION_SECONDS = 8 * 60 * 60
 REFRESH_SECONDS = 7 * 24 * 60 * 60
 
+# Declared, never guessed from a hostname. What isn't declared is production.
+ENVIRONMENT = one_of(("production", "staging", "development"), "ENVIRONMENT")
+
 # Without a domain the cookie belongs to the host that set it, and to no other.
-COOKIES = {"secure": True, "samesite": "lax", "path": "/"}
+COOKIES = {
+    "domain": os.environ.get("COOKIE_DOMAIN", "").strip() or None,
+    "secure": ENVIRONMENT != "development",
+    "samesite": "lax",
+    "path": "/",
+}

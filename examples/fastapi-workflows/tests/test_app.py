@@ -35,6 +35,10 @@ class RightTests(ReplicaTestCase):
             self.assertIn(attribute, line)
         self.assertNotIn("Domain", line)
 
+    def test_pages_for_developers_are_not_served(self):
+        for path in ("/docs", "/openapi.json"):
+            self.assertEqual(self.one.request("GET", path)[0], 404)
+
     def test_wrong_credentials_get_one_answer(self):
         answers = [
             self.one.try_login(password="wrong")[0],
@@ -94,6 +98,33 @@ class RightTests(ReplicaTestCase):
         self.assertIn("/api/auth/login", log)
         for secret in (PASSWORD, login.access, login.refresh, login.cookies["session"]):
             self.assertNotIn(secret, log)
+
+
+class AliasTests(ReplicaTestCase):
+    """Two hostnames share the cookie; what a developer needs is declared."""
+
+    names = ("one",)
+    environment = {
+        "ALLOWED_HOSTS": f"{HOST},www.{HOST}",
+        "COOKIE_DOMAIN": HOST,
+        "CORS_ORIGINS": f"https://{HOST},https://www.{HOST}",
+        "ENVIRONMENT": "development",
+    }
+
+    def test_a_session_is_for_both_names(self):
+        login = self.one.login()
+        session = next(line for line in login.lines if line.startswith("session="))
+        self.assertIn(f"Domain={HOST}", session)
+        self.assertEqual(self.one.request("GET", "/api/auth/me", cookies=login.cookies, Host=f"www.{HOST}")[0], 200)
+
+    def test_a_page_of_the_other_name_may_ask(self):
+        asked = {"Origin": f"https://www.{HOST}", "Access-Control-Request-Method": "POST"}
+        self.assertEqual(self.one.request("OPTIONS", "/api/auth/login", **asked)[0], 200)
+        self.assertEqual(self.one.request("OPTIONS", "/api/auth/login", **asked | {"Origin": "https://evil.example"})[0], 400)
+
+    def test_the_declared_environment_decides(self):
+        self.assertNotIn("Secure", self.one.login().lines[0])
+        self.assertEqual(self.one.request("GET", "/openapi.json")[0], 200)
 
 
 class StoresAwayTests(ReplicaTestCase):

@@ -60,6 +60,8 @@ def from_environment():
         ),
         "SESSION_PERMANENT": True,
         "PERMANENT_SESSION_LIFETIME": timedelta(days=31),
+        # Without a domain the cookie belongs to the host that set it.
+        "SESSION_COOKIE_DOMAIN": os.environ.get("SESSION_COOKIE_DOMAIN") or None,
         "SESSION_COOKIE_SECURE": True,
         "SESSION_COOKIE_HTTPONLY": True,
         # A frontend on another site needs None; on a subdomain of the same site Lax is right.

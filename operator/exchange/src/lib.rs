@@ -52,6 +52,8 @@ pub struct Exchange<'a> {
     pub recipe: &'a Recipe,
     /// The canonical hostname.
     pub hostname: &'a str,
+    /// The other declared hostnames: a pair exchange asks the subject by each of them once.
+    pub aliases: &'a [String],
     /// As whom.
     pub canary: &'a Canary,
     /// The declared key ring, where there is one: the key that signs, and those that only verify.

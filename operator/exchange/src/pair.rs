@@ -1,6 +1,7 @@
 //! The exchange for a new container: by itself, or with a witness that was proved before.
 
 mod alone;
+mod hostnames;
 
 use accord_plan::agreement::{Action, Artifact, Meaning, Observations, Role};
 
@@ -49,6 +50,7 @@ struct Pair<'a> {
 impl Pair<'_> {
     async fn examine(&mut self) -> Result<(), Halt> {
         self.controls().await?;
+        self.hostnames().await;
         let works = self.log_in(Subject).await? && self.own(Subject).await?;
         if self.witness.is_none() {
             if works {

@@ -19,7 +19,7 @@ use crate::{Exchange, Replica, ring, token};
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
     pub(crate) exchange: Exchange<'a>,
-    deadline: Instant,
+    pub(crate) deadline: Instant,
 }
 
 impl<'a> Run<'a> {
@@ -387,7 +387,7 @@ impl<'a> Run<'a> {
         Some((csrf, session.cookies.get(&csrf.cookie)?.clone()))
     }
 
-    fn detail(&self, reply: &Reply, session: &Session) -> String {
+    pub(crate) fn detail(&self, reply: &Reply, session: &Session) -> String {
         let canary = self.exchange.canary;
         let mut secrets = vec![canary.username.as_str(), canary.password.expose_secret()];
         secrets.extend(session.secrets());
@@ -402,7 +402,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn get(path: &str) -> Request<'_> {
+pub(crate) fn get(path: &str) -> Request<'_> {
     Request {
         method: Method::GET,
         path,

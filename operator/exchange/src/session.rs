@@ -10,6 +10,8 @@ const MOST: usize = 32;
 #[derive(Clone, Default)]
 pub(crate) struct Session {
     pub(crate) cookies: BTreeMap<String, String>,
+    /// The `Domain` of those that were set with one.
+    pub(crate) domains: BTreeMap<String, String>,
     pub(crate) access: Option<String>,
     pub(crate) refresh: Option<String>,
 }
@@ -23,12 +25,18 @@ impl Session {
                 continue;
             };
             let (name, value) = (name.trim(), value.trim());
+            let attributes: Vec<_> = parts.filter_map(|p| p.split_once('=')).collect();
             let gone = value.trim_matches('"').is_empty()
-                || parts.any(|p| p.split_once('=').is_some_and(|(k, v)| ends(k.trim(), v.trim())));
+                || attributes.iter().any(|(k, v)| ends(k.trim(), v.trim()));
             if gone {
                 self.cookies.remove(name);
+                self.domains.remove(name);
             } else if self.cookies.len() < MOST || self.cookies.contains_key(name) {
                 self.cookies.insert(name.to_owned(), value.to_owned());
+                match domain(&attributes) {
+                    Some(domain) => self.domains.insert(name.to_owned(), domain.to_owned()),
+                    None => self.domains.remove(name),
+                };
             }
         }
     }
@@ -53,6 +61,18 @@ impl Session {
     }
 }
 
+/// The last `Domain`, as browsers take it; an empty one is none.
+fn domain<'a>(attributes: &[(&str, &'a str)]) -> Option<&'a str> {
+    let mut named = attributes
+        .iter()
+        .rev()
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("domain"));
+    named
+        .next()
+        .map(|(_, value)| value.trim())
+        .filter(|v| !v.is_empty())
+}
+
 fn ends(attribute: &str, value: &str) -> bool {
     attribute.eq_ignore_ascii_case("max-age") && value.parse::<i64>().is_ok_and(|age| age <= 0)
 }
@@ -60,6 +80,22 @@ fn ends(attribute: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Session;
+
+    #[test]
+    fn a_domain_belongs_to_the_cookie_that_was_set_last() {
+        let mut session = Session::default();
+        session.set(&[
+            "a=1; Domain=.example.com; Path=/".into(),
+            "b=2; domain=".into(),
+            "c=3; Secure".into(),
+        ]);
+        assert_eq!(
+            session.domains,
+            [("a".to_owned(), ".example.com".to_owned())].into()
+        );
+        session.set(&["a=4".into()]);
+        assert_eq!(session.domains, [].into());
+    }
 
     #[test]
     fn the_last_cookie_wins_and_a_deleted_one_goes() {

@@ -8,6 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::context::Context;
 use crate::endpoint::{CacheEndpoint, DatabaseEndpoint};
+use crate::hosts;
 use crate::outcome::Login;
 
 /// Where files of bindings are mounted.
@@ -53,7 +54,8 @@ pub struct Rendered {
     pub plain: Vec<(String, String)>,
 }
 
-/// The effective table: the preset's, with the declared ones in place of those of the same name.
+/// The effective table: the preset's, with the declared ones in place of those of the same name. What a preset makes of
+/// the hostnames is a convention: it gives way to a variable of that name in `server.env`.
 pub fn table(spec: &AuthServiceSpec) -> Vec<Binding> {
     let slot = |b: &Binding| (b.env.clone(), b.file.clone());
     let mut table: Vec<Binding> = Context::preset(spec)
@@ -61,9 +63,21 @@ pub fn table(spec: &AuthServiceSpec) -> Vec<Binding> {
         .into_iter()
         .filter(|b| available(spec, b.source))
         .filter(|b| !spec.bindings.iter().any(|own| slot(own) == slot(b)))
+        .filter(|b| !(is_convention(b.source) && is_in_env(spec, b)))
         .collect();
     table.extend(spec.bindings.iter().cloned());
     table
+}
+
+/// True for what an application may want to have another way: which pages may call it, how far a cookie goes.
+fn is_convention(source: BindingSource) -> bool {
+    use BindingSource as S;
+    matches!(source, S::Origin | S::Origins | S::CookieDomain | S::Environment)
+}
+
+fn is_in_env(spec: &AuthServiceSpec, binding: &Binding) -> bool {
+    let mut declared = spec.server.iter().flat_map(|s| &s.env);
+    declared.any(|variable| Some(&variable.name) == binding.env.as_ref())
 }
 
 /// True when the declaration has what a source needs.
@@ -78,7 +92,14 @@ pub fn available(spec: &AuthServiceSpec, source: BindingSource) -> bool {
         | S::DatabasePassword => spec.database.is_some(),
         S::CacheUri | S::CacheHost | S::CachePort | S::CachePassword => spec.cache.is_some(),
         S::Ca => spec.database.is_some() || spec.cache.is_some(),
-        S::KeysActive | S::KeysFallbacks | S::Hostname | S::Hostnames | S::Origins => true,
+        S::KeysActive
+        | S::KeysFallbacks
+        | S::Hostname
+        | S::Hostnames
+        | S::Origins
+        | S::Origin
+        | S::CookieDomain
+        | S::Environment => true,
     }
 }
 
@@ -160,12 +181,10 @@ fn value(spec: &AuthServiceSpec, sources: &Sources, audience: Audience, binding:
         S::KeysFallbacks => sources.fallbacks.clone(),
         S::Hostname => spec.hostnames.first().cloned().unwrap_or_default(),
         S::Hostnames => spec.hostnames.join(","),
-        S::Origins => spec
-            .hostnames
-            .iter()
-            .map(|h| format!("https://{h}"))
-            .collect::<Vec<_>>()
-            .join(","),
+        S::Origins => hosts::origins(spec),
+        S::Origin => hosts::origin(spec),
+        S::CookieDomain => hosts::cookie_domain(&spec.hostnames).to_owned(),
+        S::Environment => spec.environment.unwrap_or_default().value().to_owned(),
         S::Ca => authority(sources).unwrap_or_default().to_owned(),
     }
 }

@@ -11,6 +11,7 @@ pub mod diff;
 pub mod digest;
 pub mod endpoint;
 pub mod gate;
+pub mod hosts;
 pub mod identity;
 pub mod key;
 pub mod labels;

@@ -18,6 +18,8 @@ pub struct ProbeRequest {
     pub recipe: Recipe,
     /// The canonical hostname: `Host`, `Origin` and `Referer` of every request.
     pub hostname: String,
+    /// The other declared hostnames: each replica is asked by each of them once.
+    pub aliases: Vec<String>,
     /// The canary's username.
     pub username: String,
     /// The canary's password.

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::context::Context;
 use crate::gate::Gate;
+use crate::hosts;
 use crate::labels::{self, Role};
 use crate::outcome::Event;
 use crate::phases::workload;
@@ -82,6 +83,7 @@ pub fn compose(context: &Context, findings: &Findings, rest: AuthServiceStatus) 
         ready_replicas: count(servers.iter().filter(ready).count()),
         selector: selector(context.names.service()),
         conditions: conditions.list,
+        urls: Some(hosts::urls(context.spec())),
         released: findings.released.map(|r| RevisionStatus {
             revision: r.digest.clone(),
             image: r.spec.image.clone(),

@@ -85,6 +85,7 @@ impl Network {
             client: &self.client,
             recipe: &request.recipe,
             hostname: &request.hostname,
+            aliases: &request.aliases,
             canary,
             keys,
             anchors,

@@ -42,6 +42,7 @@ fn request(targets: &[ProbeTarget]) -> ProbeRequest {
         cache: None,
         recipe: fake::recipe(),
         hostname: fake::HOSTNAME.into(),
+        aliases: Vec::new(),
         username: fake::USERNAME.into(),
         password: fake::PASSWORD.into(),
         database: None,

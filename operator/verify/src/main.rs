@@ -70,6 +70,7 @@ async fn verify(args: &Verify) -> Result<Report, Problem> {
         client: &client,
         recipe: &recipe,
         hostname: &hostname,
+        aliases: &[],
         canary: &canary,
         keys: &keys,
         anchors: &accord_exchange::NoAnchors,

@@ -81,6 +81,8 @@ impl Pair<'_> {
                 self.seen.token = shape;
                 self.seen.key = key;
                 self.seen.signed_cookie = self.run.signed_cookie(&session);
+                let hostname = self.run.exchange.hostname;
+                self.seen.cookies.extend(self.run.scopes(hostname, &session));
             }
             Witness => {
                 self.seen.witness_database = database;

@@ -68,6 +68,10 @@ pub struct Faults {
     pub takes_both: bool,
     /// Tokens count only where they were issued: a list in memory.
     pub own_tokens_only: bool,
+    /// Hosts that are served besides the canonical one.
+    pub more_hosts: Vec<String>,
+    /// Cookies are set with this `Domain`.
+    pub cookie_domain: Option<String>,
 }
 
 /// A request as the server saw it.
@@ -242,7 +246,16 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
         // Long enough for those that were sent at the same time to find it busy.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let response = work(worker, request).await;
+    let mut response = work(worker, request).await;
+    let domain = app.faults.lock().unwrap().cookie_domain.clone();
+    if let Some(domain) = domain {
+        let lines: Vec<_> = response.headers().get_all("set-cookie").iter().cloned().collect();
+        response.headers_mut().remove("set-cookie");
+        for line in lines {
+            let line = format!("{}; Domain={domain}", line.to_str().unwrap());
+            response.headers_mut().append("set-cookie", line.parse().unwrap());
+        }
+    }
     app.busy.fetch_sub(1, Ordering::SeqCst);
     response
 }
@@ -275,7 +288,11 @@ async fn work(app: App, request: Request) -> Response {
             .body(Body::empty())
             .unwrap();
     }
-    if headers.get("host").is_none_or(|h| h != HOSTNAME) {
+    let host = headers
+        .get("host")
+        .and_then(|h| h.to_str().ok())
+        .unwrap_or_default();
+    if host != HOSTNAME && !faults.more_hosts.iter().any(|h| h == host) {
         return answer(400, &json!({"detail": "DisallowedHost"}));
     }
     let csrf = cookie(&headers, "csrftoken");

@@ -44,6 +44,12 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         (PodReason::SchemaMismatch, _) => {
             "Compare search_path, and the migrations that this image and the database have."
         }
+        (PodReason::HostnameMismatch, Django) => {
+            "Settings: ALLOWED_HOSTS from ALLOWED_HOSTS, SESSION_COOKIE_DOMAIN = CSRF_COOKIE_DOMAIN = os.environ.get(\"SESSION_COOKIE_DOMAIN\") or None."
+        }
+        (PodReason::HostnameMismatch, Generic) => {
+            "Take allowed hosts from the binding hostnames, and a cookie's Domain from cookieDomain: none where that is empty. No list of hosts in the code."
+        }
         (PodReason::ServerError, _) => "Look at the log of the pod.",
         (PodReason::Redirected, Django) => {
             "Paths end in a slash, and SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")."

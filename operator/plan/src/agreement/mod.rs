@@ -8,6 +8,7 @@
 
 mod advice;
 mod evidence;
+mod hostname;
 mod login;
 mod observation;
 mod pair;
@@ -17,6 +18,7 @@ mod within;
 
 use accord_crds::{PodReason, Verdict};
 
+pub use hostname::{CookieScope, HostAnswer};
 pub use observation::{
     Action, AfterLogoutExpected, Artifact, Conventions, Meaning, Observations, Role, Step, TokenShape,
 };
@@ -89,6 +91,8 @@ const CHAIN: &[Check] = &[
     silence::rate_limited,
     // The pod by itself.
     login::accepts_invalid,
+    hostname::turned_away,
+    hostname::cookie_out_of_scope,
     login::redirected,
     login::turned_away_at_the_door,
     login::refused,

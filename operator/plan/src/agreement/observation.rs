@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::{CookieScope, HostAnswer};
+
 /// The trace of one exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observations {
@@ -15,6 +17,10 @@ pub struct Observations {
     pub conventions: Conventions,
     /// What the recipe says about artifacts once their session has ended.
     pub after_logout: AfterLogoutExpected,
+    /// What the subject said when it was asked by each declared hostname besides the canonical one.
+    pub hosts: Vec<HostAnswer>,
+    /// Session and CSRF cookies that the subject set with a `Domain`, asked by whichever hostname.
+    pub cookies: Vec<CookieScope>,
     /// The steps, in the order in which they were made.
     pub steps: Vec<Step>,
     /// Anchor D of the subject: was it seen connected to the declared database during its login? `None`: can't be seen.

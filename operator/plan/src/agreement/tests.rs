@@ -16,6 +16,7 @@ use Artifact::{Access, Session};
 use Meaning::*;
 use Role::{Subject as S, Witness as W};
 
+mod hostname;
 mod rows;
 
 /// A whole exchange in which everything is as it should be; each row changes something about it.

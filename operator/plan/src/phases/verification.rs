@@ -55,6 +55,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         keys: probe::keys(context, spec),
         recipe,
         hostname: spec.hostnames.first().cloned().unwrap_or_default(),
+        aliases: spec.hostnames.iter().skip(1).cloned().collect(),
         username: canary.secret_text("username")?,
         password: canary.secret_text("password")?,
         database: checks.database.clone(),

@@ -35,6 +35,9 @@ pub(super) fn preset() -> Preset {
             env("SECRET_KEY_FALLBACKS", BindingSource::KeysFallbacks),
             env("ALLOWED_HOSTS", BindingSource::Hostnames),
             env("CSRF_TRUSTED_ORIGINS", BindingSource::Origins),
+            env("SESSION_COOKIE_DOMAIN", BindingSource::CookieDomain),
+            env("CSRF_COOKIE_DOMAIN", BindingSource::CookieDomain),
+            env("DJANGO_ENV", BindingSource::Environment),
         ],
         // gunicorn trusts forwarded headers from loopback only; here the router is the only way in.
         env: &[("FORWARDED_ALLOW_IPS", "*")],

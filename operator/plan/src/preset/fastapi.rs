@@ -20,6 +20,10 @@ pub(super) fn preset() -> Preset {
             env("REDIS_URL", BindingSource::CacheUri),
             env("SECRET_KEY", BindingSource::KeysActive),
             env("ALLOWED_HOSTS", BindingSource::Hostnames),
+            env("CORS_ORIGINS", BindingSource::Origins),
+            env("COOKIE_DOMAIN", BindingSource::CookieDomain),
+            // As in the official template.
+            env("ENVIRONMENT", BindingSource::Environment),
         ],
         // uvicorn trusts forwarded headers from loopback only; here the router is the only way in.
         env: &[("FORWARDED_ALLOW_IPS", "*")],

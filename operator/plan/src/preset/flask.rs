@@ -21,6 +21,10 @@ pub(super) fn preset() -> Preset {
             env("SECRET_KEY", BindingSource::KeysActive),
             env("SECRET_KEY_FALLBACKS", BindingSource::KeysFallbacks),
             env("TRUSTED_HOSTS", BindingSource::Hostnames),
+            env("CORS_ORIGINS", BindingSource::Origins),
+            env("SESSION_COOKIE_DOMAIN", BindingSource::CookieDomain),
+            // Flask reads it no more; applications do.
+            env("FLASK_ENV", BindingSource::Environment),
         ],
         // gunicorn trusts forwarded headers from loopback only; here the router is the only way in.
         env: &[("FORWARDED_ALLOW_IPS", "*")],

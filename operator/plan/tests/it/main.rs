@@ -3,6 +3,7 @@
 
 mod convergence;
 mod golden;
+mod hostnames;
 mod isolation;
 mod properties;
 mod repair;
