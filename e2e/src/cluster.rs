@@ -229,7 +229,10 @@ impl Cluster {
                 registry,
                 builder,
             } => {
-                if matches!(image, Image::Postgres | Image::Valkey | Image::Python) {
+                if matches!(
+                    image,
+                    Image::Postgres | Image::Valkey | Image::Python | Image::Node
+                ) {
                     return Ok(None);
                 }
                 let built = image.build(*builder)?;

@@ -20,7 +20,7 @@ trap 'end_servers; stores_stop' EXIT
 if [ -z "${ACCORD:-}" ]; then
     # Together with the tests, so that libraries that were built for them serve here too.
     (cd ../.. && cargo build --quiet --locked --workspace --tests --bin accord)
-    ACCORD=${CARGO_TARGET_DIR:-../../target}/debug/accord
+    ACCORD=$(cd ../.. && realpath "${CARGO_TARGET_DIR:-target}")/debug/accord
 fi
 node=$(node_program .)
 packages=$(node_packages .)

@@ -1,13 +1,13 @@
 //! The example applications' images, from the Containerfile that a user would build too. On the embedded cluster the
-//! base is made here and the Python packages are fetched by the machine's own pip, with its own configuration, into
-//! `vendor/site`; elsewhere the Containerfile's own base and `PyPI` do.
+//! base is made here and the packages are fetched by the machine's own pip or npm, with its own configuration, into
+//! `vendor/`; elsewhere the Containerfile's own base and `PyPI` or npm's registry do.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::store::{Builder, Source, Workspace};
-use super::{Built, Example, Image};
+use super::{Built, Example, Image, node};
 use crate::digest::Key;
 use crate::exec::{Cmd, find};
 use crate::{paths, progress};
@@ -44,8 +44,9 @@ pub(super) fn build(builder: Builder, example: &Example) -> Result<Built> {
     }
     let mut key = Key::default().text("wheels", &wheels().join(" ")).tree(&source)?;
     let mut args = example.args.clone();
+    let is_node = source.join("package.json").is_file();
     if builder.is_offline() {
-        let base = Image::Python.build(builder)?;
+        let base = if is_node { Image::Node } else { Image::Python }.build(builder)?;
         key = key.text("base", &base.key);
         builder.ensure_in_store(&base)?;
         args.push(("BASE".to_owned(), base.reference));
@@ -63,6 +64,12 @@ pub(super) fn build(builder: Builder, example: &Example) -> Result<Built> {
         if builder.is_offline() && source.join("requirements.txt").is_file() {
             let site = packages(&source.join("requirements.txt"))?;
             copy_tree(&site, &work.path().join("vendor/site"))?;
+        }
+        if builder.is_offline() && is_node {
+            // Not by `copy_tree`: a package may have a `node_modules` of its own, and needs it.
+            let vendor = paths::ensure(&work.path().join("vendor"))?;
+            let packages = node::packages(&source)?;
+            Cmd::new("cp").arg("-a").arg(packages).arg(vendor).run()?;
         }
         builder.build(
             &reference,

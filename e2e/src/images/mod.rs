@@ -4,6 +4,7 @@
 
 mod base;
 mod example;
+mod node;
 mod operator;
 mod page;
 pub(crate) mod store;
@@ -23,6 +24,8 @@ pub enum Image {
     Valkey,
     /// Python 3.11, the base of the example applications on the embedded cluster, as `localhost/python:3.11`.
     Python,
+    /// Node, likewise, as `localhost/node:24`.
+    Node,
     /// The operator with the runner, as `localhost/accord-operator:dev`.
     Operator,
     /// An application of `examples/`.
@@ -79,6 +82,7 @@ impl Image {
             Self::Postgres => "localhost/postgres:17".to_owned(),
             Self::Valkey => "localhost/valkey:8".to_owned(),
             Self::Python => "localhost/python:3.11".to_owned(),
+            Self::Node => "localhost/node:24".to_owned(),
             Self::Operator => "localhost/accord-operator:dev".to_owned(),
             Self::Example(example) => format!("localhost/{}:{}", example.name, example.tag),
             Self::Page => "localhost/mysite:docs".to_owned(),
@@ -91,6 +95,7 @@ impl Image {
             Self::Postgres => base::POSTGRES.build(builder),
             Self::Valkey => base::VALKEY.build(builder),
             Self::Python => base::PYTHON.build(builder),
+            Self::Node => base::NODE.build(builder),
             Self::Operator => operator::build(builder),
             Self::Example(example) => example::build(builder, example),
             Self::Page => page::build(builder),

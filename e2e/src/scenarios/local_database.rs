@@ -128,7 +128,7 @@ fn released_or_candidate(object: &Value) -> Option<String> {
 }
 
 /// An error when a pod of a revision was ever ready in the Service's endpoints.
-fn never_in_traffic(pods: &Watch, traffic: &Watch, revision: &str) -> Result<()> {
+pub(super) fn never_in_traffic(pods: &Watch, traffic: &Watch, revision: &str) -> Result<()> {
     let of_revision: BTreeMap<String, bool> = pods
         .seen()
         .iter()

@@ -10,6 +10,7 @@ mod custom;
 mod django_orders;
 mod django_page;
 mod drift;
+mod express;
 mod external;
 mod idle;
 mod incident;
@@ -114,6 +115,11 @@ pub const ALL: &[Scenario] = &[
         name: "custom",
         shows: "an application without a preset agrees by what is written out in its declaration",
         run: custom::run,
+    },
+    Scenario {
+        name: "express",
+        shows: "an application that no preset knows agrees, and sessions in memory and a key per start are named",
+        run: express::run,
     },
     Scenario {
         name: "external",

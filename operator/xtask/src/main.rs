@@ -35,7 +35,7 @@ enum Command {
     Demo(DemoArgs),
     /// Builds images where their inputs changed, and brings them to the cluster.
     Images {
-        /// postgres, valkey, python, operator, or the name of a directory in examples/. Without names: all that the
+        /// postgres, valkey, python, node, operator, or the name of a directory in examples/. Without names: all that the
         /// demo needs.
         names: Vec<String>,
     },
@@ -180,6 +180,7 @@ fn images(cli: &Cli, names: &[String]) -> Result<ExitCode> {
             "postgres" => Image::Postgres,
             "valkey" => Image::Valkey,
             "python" => Image::Python,
+            "node" => Image::Node,
             "operator" => Image::Operator,
             example => Image::example(example),
         };
