@@ -147,6 +147,12 @@ reasons! {
     ReplicaEvicted,
     /// A replica that can't be verified takes traffic unproved, as declared (event).
     ReplicaAdmitted,
+    /// A login through the canonical hostname fails where a replica by its own address doesn't (event).
+    EdgeFails,
+    /// A login through the canonical hostname succeeds again (event).
+    EdgeWorks,
+    /// The certificate of the canonical hostname runs out soon (event).
+    EdgeCertificateExpiring,
     /// Some replicas could not be verified.
     VerificationBroken,
     /// Replicas can't be reached by the prober although kubelet says that they are ready.

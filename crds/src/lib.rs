@@ -4,6 +4,7 @@
 //! Nothing here does I/O. The CRD manifest and its reference are made from these types (`generate`).
 
 pub mod condition;
+pub mod edge;
 pub mod environment;
 pub mod meta;
 mod quantity;

@@ -11,6 +11,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::edge::EdgeCheck;
 use crate::environment::Environment;
 use crate::recipe::Recipe;
 use crate::status::AuthServiceStatus;
@@ -523,6 +524,9 @@ pub struct Verification {
     /// What becomes of new replicas about which nothing can be said, for example because the canary is locked. Default: `Hold`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_unverifiable: Option<OnUnverifiable>,
+    /// Try the way in from outside too: a login through the canonical hostname, once for each sweep. Default: not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeCheck>,
 }
 
 /// What becomes of replicas that agreed and don't any more: they get no new connections, and are replaced if it lasts.

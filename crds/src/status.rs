@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::edge::EdgeStatus;
 use crate::urls::Urls;
 use crate::verification::{PodReason, Verdict};
 
@@ -66,6 +67,9 @@ pub struct Consistency {
     pub total: i32,
     /// `agreeing/total`, for people.
     pub summary: String,
+    /// What a login through the canonical hostname shows, where that is declared (`verification.edge`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeStatus>,
     /// One by one, up to 50, those that don't agree first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<Replica>,

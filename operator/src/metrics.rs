@@ -1,5 +1,6 @@
 //! What `/metrics` tells. May touch nothing but its own counters.
 
+mod edge;
 mod probe;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub(crate) struct Metrics {
     verdicts: Mutex<HashMap<Key, String>>,
     leader: Gauge,
     probes: probe::Probes,
+    edges: edge::Edges,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,6 +99,7 @@ impl Default for Metrics {
             verdicts: Mutex::default(),
             leader: Gauge::default(),
             probes: probe::Probes::default(),
+            edges: edge::Edges::default(),
             registry: Registry::default(),
         };
         registry.register("reconciles", "Passes over a service", metrics.reconciles.clone());
@@ -137,6 +140,7 @@ impl Default for Metrics {
             metrics.verdict.clone(),
         );
         metrics.probes.register(&mut registry);
+        metrics.edges.register(&mut registry);
         registry.register("leader", "1 when this copy leads", metrics.leader.clone());
         Self { registry, ..metrics }
     }
@@ -201,6 +205,7 @@ impl Metrics {
                 .set(count.unwrap_or_default().into());
         }
         self.tell_verdict(key, consistency.map(|c| format!("{:?}", c.verdict)));
+        self.edges.set(key, consistency.and_then(|c| c.edge.as_ref()));
     }
 
     /// A service is gone.
@@ -211,6 +216,7 @@ impl Metrics {
         }
         self.tell_verdict(key, None);
         self.probes.forget(key);
+        self.edges.set(key, None);
     }
 
     fn tell_verdict(&self, key: &Key, verdict: Option<String>) {

@@ -27,6 +27,7 @@ pub(crate) async fn observe(context: &Context, key: &Key, service: &AuthService)
         database,
         cache,
         proofs: context.prober.proofs(key),
+        edge: context.prober.edge(key),
     })
 }
 
@@ -66,5 +67,11 @@ pub(crate) fn names(service: &AuthService) -> impl Iterator<Item = &str> {
         .as_ref()
         .and_then(|c| c.external.as_ref())
         .map(|e| e.secret_ref.name.as_str());
-    database.into_iter().chain(cache)
+    let edge = spec
+        .verification
+        .as_ref()
+        .and_then(|v| v.edge.as_ref())
+        .and_then(|e| e.ca_secret_ref.as_ref())
+        .map(|r| r.name.as_str());
+    database.into_iter().chain(cache).chain(edge)
 }

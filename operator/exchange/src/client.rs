@@ -40,7 +40,9 @@ impl Default for Limits {
 pub struct Client {
     /// For replicas that are asked over HTTP.
     http: reqwest::Client,
-    tls: rustls::ClientConfig,
+    pub(crate) tls: rustls::ClientConfig,
+    /// True where requests skip the router: then they say what it would have said.
+    behind_router: bool,
     pub(crate) limits: Limits,
 }
 
@@ -106,7 +108,25 @@ impl Client {
         .with_root_certificates(authorities)
         .with_no_client_auth();
         let http = builder(limits, &tls).build().map_err(ClientError::Http)?;
-        Ok(Self { http, tls, limits })
+        Ok(Self {
+            http,
+            tls,
+            behind_router: true,
+            limits,
+        })
+    }
+
+    /// A client that goes through the router itself, as a browser does: it says nothing in the router's name.
+    pub fn browser(limits: Limits, authorities: rustls::RootCertStore) -> Result<Self, ClientError> {
+        Self::trusting(limits, authorities).map(|client| Self {
+            behind_router: false,
+            ..client
+        })
+    }
+
+    /// Its limits.
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The client and the address part of the URL for a replica. With TLS the hostname is what its certificate has to
@@ -142,9 +162,12 @@ impl Client {
             .request(request.method, format!("{base}{}", request.path))
             .timeout(left)
             .header(HOST, hostname)
-            .header("X-Forwarded-Proto", "https")
-            .header("X-Forwarded-Host", hostname)
             .header("Accept", "application/json, text/html;q=0.9, */*;q=0.1");
+        if self.behind_router {
+            builder = builder
+                .header("X-Forwarded-Proto", "https")
+                .header("X-Forwarded-Host", hostname);
+        }
         if unsafe_method {
             builder = builder
                 .header(ORIGIN, format!("https://{hostname}"))

@@ -6,6 +6,7 @@
 
 mod anchors;
 mod client;
+mod edge;
 mod pair;
 mod redact;
 mod requests;

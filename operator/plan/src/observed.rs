@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use accord_crds::edge::EdgeStatus;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
@@ -29,6 +30,8 @@ pub struct Observed {
     pub cache: Option<Answer<CacheFacts>>,
     /// What the prober found, by pod UID.
     pub proofs: BTreeMap<String, Proof>,
+    /// What it found on the way in from outside.
+    pub edge: Option<EdgeStatus>,
 }
 
 /// Settings of the operator that reach objects.

@@ -16,7 +16,7 @@ use crate::key::Kind;
 use crate::observed::Observed;
 use crate::outcome::{Action, Checks, Event, Plan};
 use crate::phases::runs::Bench;
-use crate::phases::{Draft, credentials, data_stores, isolation, runs, verification, workload};
+use crate::phases::{Draft, credentials, data_stores, edge, isolation, runs, verification, workload};
 use crate::probe::ProbeRequest;
 use crate::prune;
 use crate::revision::{self, Revision};
@@ -289,6 +289,7 @@ fn follow(context: &Context) -> Followed {
     let eviction = isolation::eviction(context);
     let mut events = isolation::news(&gates);
     events.extend(eviction.event);
+    events.extend(edge::news(context));
     Followed {
         gates: gates.into_iter().map(Action::Gate).collect(),
         eviction: eviction.action,

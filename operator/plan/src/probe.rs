@@ -34,6 +34,8 @@ pub struct ProbeRequest {
     pub targets: Vec<ProbeTarget>,
     /// From one sweep to the next.
     pub interval: Duration,
+    /// The way in from outside, where it is to be tried too.
+    pub edge: Option<EdgeTarget>,
     /// The value of the annotation `accord.dev/retry`: a new one proves everything again.
     pub retry: String,
 }
@@ -71,6 +73,17 @@ impl std::fmt::Debug for ProbeRequest {
             .field("targets", &self.targets)
             .finish_non_exhaustive()
     }
+}
+
+/// The way in from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeTarget {
+    /// Where it is, when it isn't what the canonical hostname resolves to.
+    pub address: Option<String>,
+    /// Its port.
+    pub port: u16,
+    /// The authorities that vouch for it, PEM; without it the public ones.
+    pub authorities: Option<String>,
 }
 
 /// One replica.

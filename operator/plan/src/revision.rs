@@ -40,6 +40,7 @@ fn essence(spec: &AuthServiceSpec) -> AuthServiceSpec {
                 isolation: None,
                 when_none_agree: None,
                 on_unverifiable: None,
+                edge: None,
                 ..v.clone()
             })
             .filter(|v| *v != Verification::default()),

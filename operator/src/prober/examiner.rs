@@ -4,14 +4,15 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 
 use accord_exchange::{Anchors, Canary, Client, Exchange, NoAnchors, Replica, Watch};
-use accord_plan::agreement::Observations;
-use accord_plan::probe::{ProbeRequest, ProbeTarget};
+use accord_plan::agreement::{Connection, EdgeObservations, Observations};
+use accord_plan::probe::{EdgeTarget, ProbeRequest, ProbeTarget};
 
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 
 use super::cache::Cache;
 use super::database::Database;
+use super::way_in;
 
 /// Makes exchanges.
 pub(super) trait Examiner: Send + Sync + 'static {
@@ -32,6 +33,14 @@ pub(super) trait Examiner: Send + Sync + 'static {
         issuer: usize,
         ender: usize,
     ) -> impl Future<Output = Vec<Observations>> + Send;
+
+    /// The way in from outside, beside one pod.
+    fn edge(
+        &self,
+        request: &ProbeRequest,
+        edge: &EdgeTarget,
+        pod: &ProbeTarget,
+    ) -> impl Future<Output = EdgeObservations> + Send;
 }
 
 /// The real thing.
@@ -69,6 +78,32 @@ impl Examiner for Network {
         let exchange = self.exchange(request, &canary, &keys, &NoAnchors, false);
         let replicas: Vec<_> = targets.iter().map(replica).collect();
         exchange.sweep(&replicas, issuer, ender).await
+    }
+
+    async fn edge(&self, request: &ProbeRequest, edge: &EdgeTarget, pod: &ProbeTarget) -> EdgeObservations {
+        let nothing = |connection| EdgeObservations {
+            hostname: request.hostname.clone(),
+            pod: pod.pod.clone(),
+            connection,
+            certificate_expires: None,
+            cookies: Vec::new(),
+            steps: Vec::new(),
+        };
+        let addresses = match way_in::addresses(edge, &request.hostname).await {
+            Ok(addresses) => addresses,
+            Err(connection) => return nothing(connection),
+        };
+        let browser = way_in::authorities(edge).and_then(|authorities| {
+            Client::browser(self.client.limits(), authorities)
+                .map_err(|error| Connection::Unreachable(error.to_string()))
+        });
+        let browser = match browser {
+            Ok(browser) => browser,
+            Err(connection) => return nothing(connection),
+        };
+        let canary = canary(request);
+        let exchange = self.exchange(request, &canary, &[], &NoAnchors, false);
+        exchange.edge(&browser, &addresses, &replica(pod)).await
     }
 }
 

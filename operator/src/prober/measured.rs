@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use accord_plan::agreement::Observations;
-use accord_plan::probe::{ProbeRequest, ProbeTarget};
+use accord_plan::agreement::{EdgeObservations, Observations};
+use accord_plan::probe::{EdgeTarget, ProbeRequest, ProbeTarget};
 
 use super::ServiceKey;
 use super::examiner::Examiner;
@@ -43,5 +43,10 @@ impl<E: Examiner> Examiner for Measured<E> {
             (self.measure)(&self.key, seen);
         }
         reports
+    }
+
+    /// Not measured: the figures are those of replicas.
+    async fn edge(&self, request: &ProbeRequest, edge: &EdgeTarget, pod: &ProbeTarget) -> EdgeObservations {
+        self.inner.edge(request, edge, pod).await
     }
 }

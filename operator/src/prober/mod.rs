@@ -5,14 +5,17 @@
 
 mod cache;
 mod database;
+mod edge;
 mod examiner;
 mod measured;
 mod schedule;
 mod service;
+mod way_in;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use accord_crds::edge::EdgeStatus;
 use accord_exchange::{Client, Limits};
 use accord_plan::agreement::{Observations, Proof};
 use accord_plan::probe::ProbeRequest;
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use edge::EdgeMemory;
 use examiner::{Examiner, Network};
 use measured::{Measure, Measured};
 
@@ -46,6 +50,7 @@ pub struct Prober {
 struct Handle {
     request: watch::Sender<ProbeRequest>,
     proofs: Proofs,
+    edge: EdgeMemory,
     _end: DropGuard,
 }
 
@@ -118,19 +123,28 @@ impl Prober {
         let (sender, receiver) = watch::channel(request);
         let end = self.all.child_token();
         let proofs = Proofs::default();
+        let edge = EdgeMemory::default();
         let service = service::Service {
             key: key.clone(),
             examiner,
             request: receiver,
             proofs: Arc::clone(&proofs),
             notify: Arc::clone(&self.notify),
+            edge: edge.clone(),
         };
         self.tasks.spawn(service.run(end.clone()));
         Handle {
             request: sender,
             proofs,
+            edge,
             _end: end.drop_guard(),
         }
+    }
+
+    /// What is known of a service's way in from outside.
+    pub fn edge(&self, key: &ServiceKey) -> Option<EdgeStatus> {
+        let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        services.get(key)?.edge.told()
     }
 
     /// What is known about the pods of a service, by UID.

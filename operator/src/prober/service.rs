@@ -5,10 +5,12 @@ use std::sync::PoisonError;
 use accord_crds::{PodReason, Verdict};
 use accord_plan::agreement::{Action, Meaning, Observations, judge};
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::edge::EdgeMemory;
 use super::examiner::Examiner;
 use super::schedule::{Next, Schedule};
 use super::{Notify, Proofs, ServiceKey};
@@ -20,6 +22,7 @@ pub(super) struct Service<E> {
     pub(super) request: watch::Receiver<ProbeRequest>,
     pub(super) proofs: Proofs,
     pub(super) notify: Notify,
+    pub(super) edge: EdgeMemory,
 }
 
 impl<E: Examiner> Service<E> {
@@ -63,6 +66,12 @@ impl<E: Examiner> Service<E> {
                     let reports = self.examiner.sweep(&request, &targets, issuer, ender).await;
                     self.take_news(&mut request, &mut schedule);
                     self.sweep_up(&mut schedule, &reports, &targets, issuer);
+                    if let (Some(edge), Some(pod)) = (request.edge.clone(), targets.get(ender)) {
+                        let seen = self.examiner.edge(&request, &edge, pod).await;
+                        self.edge
+                            .take_in(&self.key, &self.notify, &seen, Timestamp::now());
+                        self.take_news(&mut request, &mut schedule);
+                    }
                 }
             }
         }
@@ -74,6 +83,9 @@ impl<E: Examiner> Service<E> {
         if latest != *request {
             if (&latest.username, &latest.password) != (&request.username, &request.password) {
                 schedule.prove_anew();
+            }
+            if latest.edge != request.edge {
+                self.edge.forget();
             }
             *request = latest;
             schedule.update(request, Instant::now());

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use accord_crds::{PodReason, Verdict};
-use accord_plan::agreement::{Action, Artifact, Meaning, Observations, Role, Step};
-use accord_plan::probe::ProbeTarget;
+use accord_plan::agreement::{
+    Action, Artifact, Connection, EdgeObservations, Meaning, Observations, Role, Step,
+};
+use accord_plan::probe::{EdgeTarget, ProbeTarget};
 use tokio::time::Instant;
 
 use super::schedule::{Next, Schedule};
@@ -16,6 +18,7 @@ use super::*;
 #[path = "../../exchange/tests/fake/mod.rs"]
 mod fake;
 
+mod edge;
 mod fleet;
 
 use fake::App;
@@ -48,6 +51,7 @@ fn request(targets: &[ProbeTarget]) -> ProbeRequest {
         database: None,
         targets: targets.to_vec(),
         interval: Duration::from_mins(1),
+        edge: None,
         retry: String::new(),
     }
 }
@@ -410,6 +414,18 @@ impl Examiner for Script {
             observed(home, None, Meaning::Accepted),
             observed(peer, Some(home), crossed),
         ]
+    }
+
+    async fn edge(&self, _: &ProbeRequest, _: &EdgeTarget, pod: &ProbeTarget) -> EdgeObservations {
+        self.calls.lock().unwrap().push("edge".into());
+        EdgeObservations {
+            hostname: fake::HOSTNAME.into(),
+            pod: pod.pod.clone(),
+            connection: Connection::Unreachable("refused".into()),
+            certificate_expires: None,
+            cookies: Vec::new(),
+            steps: Vec::new(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod setup;
 
 mod alone;
 mod blame;
+mod edge;
 mod hostnames;
 mod pairs;
 mod robust;

@@ -7,6 +7,7 @@
 //! A new reason is a variant in `accord_crds::PodReason`, a check here and a line in `advice`.
 
 mod advice;
+mod edge;
 mod evidence;
 mod hostname;
 mod login;
@@ -18,6 +19,7 @@ mod within;
 
 use accord_crds::{PodReason, Verdict};
 
+pub use edge::{Connection, EdgeObservations, judge_edge};
 pub use hostname::{CookieScope, HostAnswer};
 pub use observation::{
     Action, AfterLogoutExpected, Artifact, Conventions, Meaning, Observations, Role, Step, TokenShape,

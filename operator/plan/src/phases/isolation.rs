@@ -37,6 +37,7 @@ impl Policy {
             recipe: _,
             canary: _,
             interval_seconds: _,
+            edge: _,
         } = declared;
         let isolation = isolation.unwrap_or_default();
         let least = isolation.min_available.and_then(|n| usize::try_from(n).ok());

@@ -2,6 +2,7 @@
 
 pub mod credentials;
 pub mod data_stores;
+pub mod edge;
 pub mod isolation;
 pub mod runs;
 pub mod standing;

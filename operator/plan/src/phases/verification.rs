@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::gate::Gate;
 use crate::key::Kind;
 use crate::outcome::Checks;
+use crate::phases::edge;
 use crate::phases::isolation::{alone, sole};
 use crate::phases::standing::standings;
 use crate::phases::workload::{all_servers, condition, has_started, runs, servers};
@@ -62,6 +63,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         cache: probe::cache(context, checks),
         targets,
         interval: Duration::from_secs(u64::try_from(interval).unwrap_or(60)),
+        edge: edge::target(context),
         retry: context.annotation(ANNOTATION_RETRY).to_owned(),
     })
 }
@@ -108,6 +110,7 @@ pub fn consistency(context: &Context) -> Consistency {
         agreeing: count(agreeing),
         total: count(total),
         summary: format!("{agreeing}/{total}"),
+        edge: edge::status(context),
         replicas,
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod convergence;
+mod edge;
 mod golden;
 mod hostnames;
 mod isolation;

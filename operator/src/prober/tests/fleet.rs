@@ -135,6 +135,10 @@ impl Examiner for Fleet {
         }
         reports
     }
+
+    async fn edge(&self, _: &ProbeRequest, _: &EdgeTarget, _: &ProbeTarget) -> EdgeObservations {
+        unreachable!("no way in is declared")
+    }
 }
 
 /// The pods of a verdict.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use accord_crds::edge::EdgeStatus;
 use accord_crds::meta::{FINALIZER, GATE_AGREES, LABEL_ROLE, LABEL_SERVICE, MANAGER};
 use accord_crds::{AuthService, AuthServiceSpec, PodReason, Verdict};
 use accord_plan::agreement::Proof;
@@ -77,6 +78,8 @@ pub(crate) struct World {
     opened: BTreeMap<String, Value>,
     /// The pods that were evicted, in order.
     pub(crate) evicted: Vec<String>,
+    /// What the prober found on the way in from outside.
+    pub(crate) edge: Option<EdgeStatus>,
 }
 
 impl World {
@@ -98,6 +101,7 @@ impl World {
             trace: Vec::new(),
             opened: BTreeMap::new(),
             evicted: Vec::new(),
+            edge: None,
         }
     }
 
@@ -361,6 +365,7 @@ impl World {
             objects: std::mem::take(&mut view.objects),
             foreign: self.memory.foreign.clone(),
             referenced: self.referenced(&view.service.spec),
+            edge: self.edge.clone(),
             database: self.memory.database.clone(),
             cache: self.memory.cache.clone(),
             proofs: self.memory.proofs.clone(),
@@ -371,7 +376,12 @@ impl World {
     fn referenced(&self, spec: &AuthServiceSpec) -> BTreeMap<String, Option<Object>> {
         let database = spec.database.as_ref().and_then(|d| d.external.as_ref());
         let cache = spec.cache.as_ref().and_then(|c| c.external.as_ref());
-        let references = [database.map(|e| &e.secret_ref), cache.map(|e| &e.secret_ref)];
+        let edge = spec.verification.as_ref().and_then(|v| v.edge.as_ref());
+        let references = [
+            database.map(|e| &e.secret_ref),
+            cache.map(|e| &e.secret_ref),
+            edge.and_then(|e| e.ca_secret_ref.as_ref()),
+        ];
         let names = references.into_iter().flatten().map(|r| r.name.clone());
         let secrets = self.api.of(Kind::Secret);
         let found = |name: &str| {
