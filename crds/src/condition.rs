@@ -153,6 +153,8 @@ reasons! {
     EdgeWorks,
     /// The certificate of the canonical hostname runs out soon (event).
     EdgeCertificateExpiring,
+    /// No pod carries the labels of `spec.selector`.
+    NothingToObserve,
     /// Some replicas could not be verified.
     VerificationBroken,
     /// Replicas can't be reached by the prober although kubelet says that they are ready.

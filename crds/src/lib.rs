@@ -7,6 +7,7 @@ pub mod condition;
 pub mod edge;
 pub mod environment;
 pub mod meta;
+pub mod observe;
 mod quantity;
 pub mod recipe;
 pub mod spec;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::edge::EdgeCheck;
 use crate::environment::Environment;
+use crate::observe::{Mode, PodSelector};
 use crate::recipe::Recipe;
 use crate::status::AuthServiceStatus;
 
@@ -44,8 +45,16 @@ use crate::status::AuthServiceStatus;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     cel,
-    validation = Rule::new("self.image.matches('^\\\\S+$')").message("spec.image is empty or has blanks: name the image that serves logins, for example registry.example/login:1.4.2.").field_path(".image"),
+    validation = Rule::new("(has(self.mode) && self.mode == 'Observe') || (has(self.image) && self.image.matches('^\\\\S+$'))").message("spec.image is empty or has blanks: name the image that serves logins, for example registry.example/login:1.4.2.").field_path(".image"),
     validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || has(self.database)").message("spec.replicas is greater than 1 without spec.database: each replica would keep users of its own, and logins would work on one of them only. Declare 'database: {managed: {}}' (or 'external'), or set replicas to 1.").field_path(".replicas"),
+    validation = Rule::new("(has(self.mode) ? self.mode : 'Manage') == (has(oldSelf.mode) ? oldSelf.mode : 'Manage')").message("spec.mode can't be changed: what is observed was made by somebody else, and what is managed would be left without care. Put it back; create an AuthService of another name.").field_path(".mode"),
+    validation = Rule::new("!(has(self.mode) && self.mode == 'Observe') || has(self.selector)").message("spec.mode is Observe and spec.selector is not set: Accord has to know which pods are meant. Add selector.matchLabels, those of the Deployment."),
+    validation = Rule::new("!(has(self.mode) && self.mode == 'Observe') || (has(self.verification) && has(self.verification.canary) && has(self.verification.canary.secretRef))").message("spec.mode is Observe and spec.verification.canary.secretRef is not set: Accord makes no account there. Create one without rights, put its username and password into a Secret, and name that."),
+    validation = Rule::new("!(has(self.mode) && self.mode == 'Observe') || !(has(self.database) || has(self.cache) || has(self.migration) || has(self.seeds) || has(self.bindings) || self.deletionPolicy == 'Delete')").message("spec.mode is Observe: nothing is made, loaded or deleted there. Take away database, cache, migration, seeds, bindings and deletionPolicy."),
+    validation = Rule::new("!(has(self.mode) && self.mode == 'Observe') || !has(self.verification) || !(has(self.verification.isolation) || has(self.verification.whenNoneAgree) || has(self.verification.onUnverifiable))").message("spec.mode is Observe: nobody is isolated, held or admitted there. Take away verification.isolation, whenNoneAgree and onUnverifiable."),
+    validation = Rule::new("!(has(self.mode) && self.mode == 'Observe') || self.framework != 'Custom' || (has(self.verification) && has(self.verification.recipe))").message("spec.framework is Custom and spec.verification.recipe is not set: Accord has to know how to log in. Add the recipe, or use a preset."),
+    validation = Rule::new("(has(self.mode) && self.mode == 'Observe') || !has(self.selector)").message("spec.selector is set and spec.mode isn't Observe: Accord finds the pods that it made by itself. Take the selector away, or set mode to Observe.").field_path(".selector"),
+    validation = Rule::new("(has(self.mode) && self.mode == 'Observe') || !has(self.verification) || !has(self.verification.canary) || !has(self.verification.canary.secretRef)").message("spec.verification.canary.secretRef is set and spec.mode isn't Observe: there Accord makes the account itself. Take it away."),
     validation = Rule::new("!has(oldSelf.database) || has(self.database)").message("spec.database can't be taken away once declared: the users are in it. Put it back; to start over, create an AuthService of another name.").field_path(".database"),
     validation = Rule::new("!has(oldSelf.cache) || has(self.cache)").message("spec.cache can't be taken away once declared: the sessions are in it. Put it back; to start over, create an AuthService of another name.").field_path(".cache"),
     validation = Rule::new("has(self.database) || ((!has(self.seeds) || self.seeds.size() == 0) && !has(self.migration))").message("spec.seeds or spec.migration is set without spec.database: there is nothing to load or to migrate. Declare 'database: {managed: {}}' (or 'external'), or take them away."),
@@ -54,9 +63,16 @@ use crate::status::AuthServiceStatus;
     validation = Rule::new("!has(self.verification) || !has(self.verification.isolation) || !has(self.verification.isolation.minAvailable) || !has(self.replicas) || self.replicas <= 1 || self.verification.isolation.minAvailable < self.replicas").message("spec.verification.isolation.minAvailable is not less than spec.replicas: no replica that diverges could ever be isolated. Lower it, or declare more replicas.").field_path(".verification.isolation.minAvailable")
 )]
 pub struct AuthServiceSpec {
+    /// Whether Accord makes the servers, or only verifies those that somebody else made. It can't be changed. Default: `Manage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// With `mode: Observe`: which pods are verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<PodSelector>,
     /// The preset: default bindings, command, port, health path and recipe. Every part can be overridden.
     pub framework: Framework,
-    /// The image that serves logins. Migrations and seeds run in it too.
+    /// The image that serves logins. Migrations and seeds run in it too. Needed unless the mode is `Observe`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 512))]
     pub image: String,
     /// When images are pulled. Default: as Kubernetes decides by the tag.
@@ -574,11 +590,17 @@ pub enum OnUnverifiable {
 }
 
 /// The account that the prober logs in with: without any right.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.command) != has(self.secretRef)").message("spec.verification.canary has to say either the 'command' that makes the account, or, with mode: Observe, the 'secretRef' of one that exists: set exactly one."))]
 pub struct Canary {
     /// The command, run in the service's image, that makes sure that the account exists. It finds `ACCORD_CANARY_USERNAME`,
     /// `ACCORD_CANARY_PASSWORD` and `ACCORD_CANARY_EMAIL` in its environment, and may run more than once. Default: the preset's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1))]
     pub command: Vec<String>,
+    /// With `mode: Observe`: a Secret in the same namespace with the keys `username` and `password` of an account without
+    /// rights that exists already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
 }

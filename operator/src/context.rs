@@ -10,6 +10,7 @@ use crate::events::Events;
 use crate::index::{Index, Key};
 use crate::metrics::Metrics;
 use crate::prober::Prober;
+use crate::watched::Watched;
 
 /// See the module.
 pub(crate) struct Context {
@@ -23,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) checks: Checks,
     /// The exchange with the pods.
     pub(crate) prober: Prober,
+    /// Pods of services that are only observed.
+    pub(crate) watched: Watched,
     /// News.
     pub(crate) events: Events,
     /// Counters.
@@ -34,6 +37,7 @@ impl Context {
     pub(crate) fn rest(&self, key: &Key) {
         self.prober.set(key, None);
         self.checks.set(key, Questions::default());
+        self.watched.forget(key);
     }
 
     /// A service is gone.

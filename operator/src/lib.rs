@@ -22,3 +22,4 @@ pub mod run;
 pub mod settings;
 mod status;
 pub mod telemetry;
+mod watched;

@@ -24,6 +24,7 @@ pub(crate) async fn observe(context: &Context, key: &Key, service: &AuthService)
         objects,
         foreign,
         referenced,
+        watched: context.watched.pods(key, service),
         database,
         cache,
         proofs: context.prober.proofs(key),
@@ -73,5 +74,11 @@ pub(crate) fn names(service: &AuthService) -> impl Iterator<Item = &str> {
         .and_then(|v| v.edge.as_ref())
         .and_then(|e| e.ca_secret_ref.as_ref())
         .map(|r| r.name.as_str());
-    database.into_iter().chain(cache).chain(edge)
+    let canary = spec
+        .verification
+        .as_ref()
+        .and_then(|v| v.canary.as_ref())
+        .and_then(|c| c.secret_ref.as_ref())
+        .map(|r| r.name.as_str());
+    database.into_iter().chain(cache).chain(edge).chain(canary)
 }

@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::prober::Prober;
 use crate::queue::Trigger;
 use crate::settings::Settings;
+use crate::watched::Watched;
 
 /// Runs until SIGTERM or SIGINT. Losing the lease is an error: the process ends, and starts anew as a standby.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
@@ -84,6 +85,7 @@ fn context(
         settings: settings.for_plan(),
         checks: Checks::new(move |key| answered.now(key)),
         prober: Prober::new(move |key| proved.now(key)).measured(move |key, seen| probed.probed(key, seen)),
+        watched: Watched::new(client.clone(), trigger.clone()),
         events: Events::new(client.clone(), identity),
         metrics,
         client,

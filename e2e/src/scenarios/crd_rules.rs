@@ -22,6 +22,14 @@ database: {managed: {}}
 cache: {managed: {}}
 ";
 
+/// One that observes what somebody else made.
+const OBSERVED: &str = "mode: Observe
+selector: {matchLabels: {app: login}}
+framework: Django
+hostnames: [login.example.com]
+verification: {canary: {secretRef: {name: login-canary}}}
+";
+
 /// What is changed in the good declaration, and a part of the sentence that refuses it.
 struct Refused {
     what: &'static str,
@@ -68,6 +76,18 @@ const ON_CREATE: &[Refused] = &[
         says: "two entries with the same name",
     },
     Refused {
+        what: "observing without saying which pods",
+        from: "framework: Django",
+        to: "mode: Observe\nframework: Django",
+        says: "spec.selector is not set",
+    },
+    Refused {
+        what: "a selector where Accord makes the pods",
+        from: "framework: Django",
+        to: "selector: {matchLabels: {app: login}}\nframework: Django",
+        says: "Take the selector away",
+    },
+    Refused {
         what: "a custom framework without a recipe",
         from: "framework: Django",
         to: "framework: Custom",
@@ -93,6 +113,12 @@ const ON_UPDATE: &[Refused] = &[
         from: "database: {managed: {}}",
         to: "database: {managed: {storage: {size: 1Mi}}}",
         says: "storage.size can't shrink",
+    },
+    Refused {
+        what: "the mode changed",
+        from: "framework: Django",
+        to: "mode: Observe\nframework: Django",
+        says: "spec.mode can't be changed",
     },
     Refused {
         what: "the database taken away",
@@ -154,6 +180,7 @@ fn cases(cluster: &Cluster) -> Result<()> {
             create(cluster, "login", &case.spec()?, true),
         );
     }
+    create(cluster, "observed", OBSERVED, true).context("one that observes was refused")?;
     create(cluster, "login", GOOD, false).context("the good declaration was refused")?;
     for case in ON_UPDATE {
         refused(

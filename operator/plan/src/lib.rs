@@ -16,6 +16,7 @@ pub mod identity;
 pub mod key;
 pub mod labels;
 pub mod names;
+mod observe;
 pub mod observed;
 pub mod outcome;
 pub mod phases;

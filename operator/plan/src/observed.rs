@@ -24,6 +24,8 @@ pub struct Observed {
     pub foreign: BTreeSet<ObjectKey>,
     /// Secrets that the declaration names, by name: `None` when one isn't there.
     pub referenced: BTreeMap<String, Option<Object>>,
+    /// With `mode: Observe`: the pods that carry the declared labels; `None` until they have been listed.
+    pub watched: Option<Vec<Object>>,
     /// The last answer to [`crate::outcome::Checks::database`].
     pub database: Option<Answer<DatabaseFacts>>,
     /// The last answer to [`crate::outcome::Checks::cache`].

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use accord_crds::meta::{ANNOTATION_RETRY, FINALIZER};
+use accord_crds::observe::Mode;
 use accord_crds::spec::DeletionPolicy;
 use accord_crds::status::{AuthServiceStatus, CandidateState, Run};
 use accord_crds::{AuthService, ConditionType, Reason};
@@ -13,6 +14,7 @@ use crate::diff;
 use crate::gate::Gate;
 use crate::identity;
 use crate::key::Kind;
+use crate::observe;
 use crate::observed::Observed;
 use crate::outcome::{Action, Checks, Event, Plan};
 use crate::phases::runs::Bench;
@@ -28,6 +30,9 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     let context = Context::new(service, observed);
     if service.metadata.deletion_timestamp.is_some() {
         return prune::farewell(&context);
+    }
+    if service.spec.mode == Some(Mode::Observe) {
+        return observe::plan(&context, validate::contradiction(service));
     }
     let declared = revision::declared(&service.spec);
     let released = revision::released(&context);

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use accord_crds::AuthService;
+use accord_crds::observe::Mode;
 use accord_crds::spec::BindingSource;
 use kube::CustomResourceExt as _;
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
@@ -24,6 +25,9 @@ pub(crate) fn contradiction(service: &AuthService) -> Option<String> {
     let spec = &service.spec;
     if Preset::of(spec.framework).is_none() {
         return Some("spec.framework names a preset that this version of Accord doesn't know: upgrade Accord, or use Custom.".into());
+    }
+    if spec.mode == Some(Mode::Unknown) {
+        return Some("spec.mode names a mode that this version of Accord doesn't know: upgrade Accord, or use Manage or Observe.".into());
     }
     if let Some(broken) = broken_rules(service) {
         return Some(broken);

@@ -134,7 +134,7 @@ impl Standing<'_> {
 
 /// A digest of the container IDs of a pod. One that has ended counts no more: its gate is closed before the next one runs,
 /// so that kubelet has seen it closed when it first works on that one (ADR 3).
-fn containers(pod: &Object) -> String {
+pub fn containers(pod: &Object) -> String {
     let over = |c: &serde_json::Value| {
         ["terminated", "waiting"]
             .iter()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use accord_crds::edge::EdgeStatus;
 use accord_crds::meta::{ANNOTATION_RETRY, LABEL_REVISION};
 use accord_crds::status::{Consistency, REPLICA_LIMIT, Replica};
 use accord_crds::{PodReason, Reason, Verdict};
@@ -17,6 +18,9 @@ use crate::phases::standing::standings;
 use crate::phases::workload::{all_servers, condition, has_started, runs, servers};
 use crate::probe::{self, ProbeRequest, ProbeTarget};
 use crate::revision::Revision;
+
+/// From one sweep to the next, in seconds, unless declared.
+pub const INTERVAL: i32 = 60;
 
 /// What the prober is to prove.
 pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -> Option<ProbeRequest> {
@@ -36,7 +40,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         .verification
         .as_ref()
         .and_then(|v| v.interval_seconds)
-        .unwrap_or(60);
+        .unwrap_or(INTERVAL);
     let targets = standings(context)
         .into_iter()
         .filter(|s| has_started(s.pod) && !s.superseded)
@@ -70,7 +74,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
 
 /// What is said of the replicas, one by one and together.
 pub fn consistency(context: &Context) -> Consistency {
-    let mut replicas: Vec<Replica> = standings(context)
+    let replicas = standings(context)
         .into_iter()
         .map(|s| {
             let (verdict, reason, message) = match s.proof {
@@ -95,6 +99,11 @@ pub fn consistency(context: &Context) -> Consistency {
             }
         })
         .collect();
+    together(replicas, edge::status(context))
+}
+
+/// Replicas together: those that don't agree first.
+pub fn together(mut replicas: Vec<Replica>, edge: Option<EdgeStatus>) -> Consistency {
     let total = replicas.len();
     let agreeing = replicas.iter().filter(|r| r.verdict == Verdict::Agrees).count();
     // Those that don't agree first, then by name.
@@ -110,7 +119,7 @@ pub fn consistency(context: &Context) -> Consistency {
         agreeing: count(agreeing),
         total: count(total),
         summary: format!("{agreeing}/{total}"),
-        edge: edge::status(context),
+        edge,
         replicas,
     }
 }

@@ -6,6 +6,7 @@ mod edge;
 mod golden;
 mod hostnames;
 mod isolation;
+mod observe;
 mod properties;
 mod repair;
 mod request;

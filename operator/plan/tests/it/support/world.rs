@@ -366,6 +366,7 @@ impl World {
             foreign: self.memory.foreign.clone(),
             referenced: self.referenced(&view.service.spec),
             edge: self.edge.clone(),
+            watched: None,
             database: self.memory.database.clone(),
             cache: self.memory.cache.clone(),
             proofs: self.memory.proofs.clone(),
