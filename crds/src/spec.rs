@@ -245,7 +245,8 @@ pub struct ManagedDatabase {
 #[serde(rename_all = "camelCase")]
 pub struct ExternalDatabase {
     /// A Secret in the same namespace with the keys `uri` (as the application uses it), optionally `directUri` (past any
-    /// pooler, for migrations and the ledger; its role has to be allowed to create a schema) and `ca.crt`.
+    /// pooler, for migrations and the ledger; its role has to be allowed to create a schema), `replicaUri` (a read replica,
+    /// for the source `database.replicaUri`) and `ca.crt`.
     pub secret_ref: SecretRef,
 }
 
@@ -401,6 +402,10 @@ pub enum BindingSource {
     /// The database's URI for the application. In the migration's container: with the migration's role.
     #[serde(rename = "database.uri")]
     DatabaseUri,
+    /// The URI of the external database's read replica (`replicaUri` of its Secret); where there is none, and in Jobs, that
+    /// of the database itself. Users that a replica doesn't have yet can't log in: read them from the database.
+    #[serde(rename = "database.replicaUri")]
+    DatabaseReplicaUri,
     /// The database's host name.
     #[serde(rename = "database.host")]
     DatabaseHost,

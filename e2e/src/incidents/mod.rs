@@ -8,6 +8,7 @@ mod apps;
 pub(crate) mod later;
 mod load;
 mod plain;
+mod replica;
 mod report;
 mod stages;
 mod visit;
@@ -38,11 +39,16 @@ pub struct Incident {
     visit: Kind,
     /// What becomes of an update with the fault.
     update: Outcome,
+    /// Stores of its own, and the declaration with them in place of the managed ones.
+    stores: Option<Stores>,
     /// How many users are sent to the plain replicas.
     plain_users: usize,
     /// What was done by hand on the plain replicas, as in the report.
     by_hand: plain::ByHand,
 }
+
+/// Brings up stores in a namespace, and puts them into a declaration.
+type Stores = fn(&Cluster, &str, &str) -> Result<String>;
 
 /// What users do when they visit.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +78,7 @@ const USUAL: Incident = Incident {
     sessions_end: true,
     visit: Kind::Session,
     update: Outcome::Withdrawn,
+    stores: None,
     plain_users: 60,
     by_hand: plain::ByHand::NOTHING,
 };
@@ -122,6 +129,15 @@ pub const ALL: &[Incident] = &[
         reported: "several workers in one pod, each with sessions of its own",
         fault: "worker-state",
         reasons: &["LocalSession"],
+        ..USUAL
+    },
+    Incident {
+        name: "orders-lagging-replica",
+        reported: "users and revoked tokens are read from a replica of the database that is behind",
+        fault: "lagging-replica",
+        reasons: &["StaleReplica"],
+        update: Outcome::Held,
+        stores: Some(replica::stores),
         ..USUAL
     },
     Incident {

@@ -116,7 +116,10 @@ impl Stage<'_> {
             .join("examples")
             .join(app.example)
             .join("authservice.yaml");
-        let yaml = paths::read(&file)?.replace(&image.reference(), &loaded.reference);
+        let mut yaml = paths::read(&file)?.replace(&image.reference(), &loaded.reference);
+        if let Some(stores) = self.incident.stores {
+            yaml = stores(self.cluster, &self.namespace, &yaml)?;
+        }
         ensure!(
             !yaml.contains("\n  server:"),
             "{}: the incidents add spec.server, and it has one already",

@@ -22,6 +22,7 @@ FAULTS = (
     "worker-state",
     "stale-password",
     "later",
+    "lagging-replica",
 )
 FAULT = env.choice("ORDERS_FAULT", ("none", *FAULTS), "none")
 LOCAL_DATABASES = ("local-database", "local-database-seeded")
@@ -81,6 +82,29 @@ def change(settings):
     if serving and FAULT in ("local-session", "worker-state"):
         settings["SESSION_ENGINE"] = "django.contrib.sessions.backends.cache"
         settings["SESSION_CACHE_ALIAS"] = "memory"
+
+
+    if serving and FAULT == "lagging-replica":
+        import dj_database_url
+
+        url = env.required_url(
+            "DATABASE_REPLICA_URL", ("postgres", "postgresql"), "the read replica of DATABASE_URL"
+        )
+        settings["DATABASES"]["replica"] = dj_database_url.parse(url, conn_max_age=60)
+        settings["DATABASE_ROUTERS"] = ["config.faults.ReadFromTheReplica"]
+
+
+class ReadFromTheReplica:
+    """Who logs in, and what was revoked, is read where it arrives late."""
+
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, one, other, **hints):
+        return True
 
 
 def change_application():

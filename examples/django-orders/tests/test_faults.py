@@ -1,7 +1,9 @@
 """Each fault is one: two real servers beside each other disagree just as the report says, with every health check green."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
+from django.db import connection
 from django.test import override_settings
 
 from accounts.models import User
@@ -18,12 +20,13 @@ CHEAP_HASH = "tests.settings"
 
 @override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 class FaultTests(ReplicaTestCase):
-    def start(self, *names, fault, workers=1):
+    def start(self, *names, fault, workers=1, **environment):
         return super().start(
             *names,
             ORDERS_FAULT=fault,
             WEB_CONCURRENCY=str(workers),
             DJANGO_SETTINGS_MODULE=CHEAP_HASH,
+            **environment,
         )
 
     def pair(self, fault, workers=1):
@@ -84,6 +87,17 @@ class FaultTests(ReplicaTestCase):
         body = {"refresh": self.ended["refresh"]}
         self.assertEqual(replica.request("POST", "/api/auth/logout/", body, **headers)[0], 200)
         return self.refresh(replica, self.ended)
+
+    def test_lagging_replica(self):
+        # As late as a replica can be: it has the tables, and nothing that came after them.
+        late = os.environ["DATABASE_URL"].rsplit("/", 1)[0] + "/late"
+        with connection._nodb_cursor() as cursor:
+            cursor.execute("DROP DATABASE IF EXISTS late WITH (FORCE)")
+            cursor.execute("CREATE DATABASE late")
+        (right,) = self.start("right", fault="none")
+        right.manage("migrate", "--noinput", DATABASE_URL=late)
+        (one,) = self.start("one", fault="lagging-replica", DATABASE_REPLICA_URL=late)
+        self.assertEqual((right.login()[0], one.login()[0]), (200, 401))
 
     def test_key_per_start(self):
         one, two = self.pair("key-per-start", workers=2)

@@ -21,6 +21,12 @@ pub trait Anchors: Send + Sync {
     fn holds<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Option<bool>> {
         Box::pin(async { None })
     }
+
+    /// Whether the read replica, where servers may read from one, is still without what the database has now, a moment
+    /// later. `None` where there is none, or it can't be asked.
+    fn replica_behind(&self) -> BoxFuture<'_, Option<bool>> {
+        Box::pin(async { None })
+    }
 }
 
 /// A watch that is ready.

@@ -31,6 +31,8 @@ impl Exchange<'_> {
             },
         };
         let _: Result<(), Halt> = pair.examine().await;
+        // At the end: logins and logouts are what it may be without.
+        pair.seen.replica_behind = self.anchors.replica_behind().await;
         pair.clean_up().await;
         pair.seen.steps = pair.trace.steps;
         pair.seen

@@ -85,6 +85,7 @@ pub fn available(spec: &AuthServiceSpec, source: BindingSource) -> bool {
     use BindingSource as S;
     match source {
         S::DatabaseUri
+        | S::DatabaseReplicaUri
         | S::DatabaseHost
         | S::DatabasePort
         | S::DatabaseName
@@ -168,6 +169,13 @@ fn value(spec: &AuthServiceSpec, sources: &Sources, audience: Audience, binding:
     let cache = |f: &dyn Fn(&CacheEndpoint) -> String| sources.cache.as_ref().map_or_else(String::new, f);
     match binding.source {
         S::DatabaseUri => database(&|d, who, at| uri(d, who, at, binding.format.unwrap_or_default())),
+        S::DatabaseReplicaUri => {
+            let format = binding.format.unwrap_or_default();
+            let there = sources.database.as_ref().filter(|_| audience == Audience::Server);
+            there
+                .and_then(|d| replica_uri(d, format))
+                .unwrap_or_else(|| database(&|d, who, at| uri(d, who, at, format)))
+        }
         S::DatabaseHost => database(&|_, _, at| at.0.to_owned()),
         S::DatabasePort => database(&|_, _, at| at.1.to_string()),
         S::DatabaseName => database(&|d, _, _| d.name.clone()),
@@ -216,6 +224,17 @@ fn uri(d: &DatabaseEndpoint, who: &Login, (host, port): (&str, u16), format: Uri
     }
 }
 
+fn replica_uri(d: &DatabaseEndpoint, format: UriFormat) -> Option<String> {
+    let replica = d.replica.as_ref()?;
+    let there = DatabaseEndpoint {
+        name: replica.name.clone(),
+        query: replica.query.clone(),
+        ..d.clone()
+    };
+    let (host, port) = &replica.at;
+    Some(uri(&there, &replica.login, (host, *port), format))
+}
+
 fn direct_uri(d: &DatabaseEndpoint, who: &Login) -> String {
     uri(d, who, (&d.direct.0, d.direct.1), UriFormat::Libpq)
 }
@@ -242,6 +261,7 @@ fn cache_uri(c: &CacheEndpoint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::ReplicaEndpoint;
 
     fn database() -> DatabaseEndpoint {
         let who = |user: &str| Login {
@@ -259,7 +279,43 @@ mod tests {
             managed: None,
             ca: Some("PEM".into()),
             query: None,
+            replica: None,
         }
+    }
+
+    #[test]
+    fn a_server_reads_from_the_replica_where_there_is_one_and_a_job_never() {
+        let bound = |database: DatabaseEndpoint, audience: Audience| -> String {
+            let spec: AuthServiceSpec = serde_json::from_value(serde_json::json!({
+                "framework": "Custom", "image": "i", "hostnames": ["h"],
+                "database": {"external": {"secretRef": {"name": "s"}}},
+                "bindings": [{"env": "REPLICA", "source": "database.replicaUri"}]
+            }))
+            .unwrap();
+            let sources = Sources {
+                database: Some(database),
+                cache: None,
+                active: String::new(),
+                fallbacks: String::new(),
+            };
+            render(&spec, &sources, audience).data["REPLICA"].clone()
+        };
+        let mut with = database();
+        with.replica = Some(ReplicaEndpoint {
+            at: ("replica.shop.svc".into(), 5433),
+            name: "app".into(),
+            login: Login {
+                user: "reader".into(),
+                password: "p".into(),
+            },
+            query: None,
+        });
+        assert!(
+            bound(with.clone(), Audience::Server)
+                .starts_with("postgres://reader:p@replica.shop.svc:5433/app?sslmode=")
+        );
+        assert!(bound(with, Audience::Job).starts_with("postgres://migrate:"));
+        assert!(bound(database(), Audience::Server).starts_with("postgres://app_a:"));
     }
 
     #[test]

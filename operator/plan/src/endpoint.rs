@@ -31,6 +31,21 @@ pub struct DatabaseEndpoint {
     pub ca: Option<String>,
     /// Query parameters of an external URI, handed on.
     pub query: Option<String>,
+    /// An external server's read replica.
+    pub replica: Option<ReplicaEndpoint>,
+}
+
+/// A read replica of a Postgres server.
+#[derive(Clone)]
+pub struct ReplicaEndpoint {
+    /// Host name and port.
+    pub at: (String, u16),
+    /// The database.
+    pub name: String,
+    /// Who logs in.
+    pub login: Login,
+    /// Query parameters of its URI, handed on.
+    pub query: Option<String>,
 }
 
 /// A cache server.
@@ -114,6 +129,7 @@ pub fn database(context: &Context) -> Result<Option<DatabaseEndpoint>, Gate> {
         }),
         ca,
         query: None,
+        replica: None,
     }))
 }
 
@@ -186,6 +202,12 @@ fn external_database(context: &Context, name: &str) -> Result<DatabaseEndpoint, 
         managed: None,
         ca: secret.secret_text("ca.crt"),
         query: uri.query().map(str::to_owned),
+        replica: parse(secret, "replicaUri", SCHEMES)?.map(|url| ReplicaEndpoint {
+            at: address(&url),
+            name: decode(url.path().trim_start_matches('/')),
+            login: login(&url),
+            query: url.query().map(str::to_owned),
+        }),
     })
 }
 

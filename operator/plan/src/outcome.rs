@@ -142,6 +142,21 @@ pub struct DatabaseCheck {
     pub managed: Option<ManagedRoles>,
     /// The certificate authority, PEM; without it the connection isn't verified (external servers only).
     pub ca_certificate: Option<String>,
+    /// The server's read replica, where servers may read from one.
+    pub replica: Option<ReplicaCheck>,
+}
+
+/// How to ask a read replica how far it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReplicaCheck {
+    /// The server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// The role, and its password.
+    pub login: Login,
 }
 
 /// Role and password.
@@ -192,7 +207,7 @@ macro_rules! closed_debug {
         }
     )*};
 }
-closed_debug!(DatabaseCheck => host, Login => user, ManagedRoles => superuser, CacheCheck => host);
+closed_debug!(DatabaseCheck => host, ReplicaCheck => host, Login => user, ManagedRoles => superuser, CacheCheck => host);
 
 /// News about the service, told as a Kubernetes event.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,10 @@ impl Database {
         Self { check }
     }
 
+    pub(super) fn check(&self) -> &DatabaseCheck {
+        &self.check
+    }
+
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let check = &self.check;
         let mut options = PgConnectOptions::new_without_pgpass()
@@ -118,4 +122,4 @@ impl Watch for Connections {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

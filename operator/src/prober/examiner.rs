@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::cache::Cache;
 use super::database::Database;
-use super::way_in;
+use super::{replica, way_in};
 
 /// Makes exchanges.
 pub(super) trait Examiner: Send + Sync + 'static {
@@ -63,8 +63,8 @@ impl Examiner for Network {
             cache: request.cache.clone().map(Cache::new),
         };
         let exchange = self.exchange(request, &canary, &keys, &stores, wrong_password);
-        let witness = witness.map(replica);
-        exchange.pair(&replica(subject), witness.as_ref()).await
+        let witness = witness.map(address);
+        exchange.pair(&address(subject), witness.as_ref()).await
     }
 
     async fn sweep(
@@ -76,7 +76,7 @@ impl Examiner for Network {
     ) -> Vec<Observations> {
         let (canary, keys) = (canary(request), keys(request));
         let exchange = self.exchange(request, &canary, &keys, &NoAnchors, false);
-        let replicas: Vec<_> = targets.iter().map(replica).collect();
+        let replicas: Vec<_> = targets.iter().map(address).collect();
         exchange.sweep(&replicas, issuer, ender).await
     }
 
@@ -103,7 +103,7 @@ impl Examiner for Network {
         };
         let canary = canary(request);
         let exchange = self.exchange(request, &canary, &[], &NoAnchors, false);
-        exchange.edge(&browser, &addresses, &replica(pod)).await
+        exchange.edge(&browser, &addresses, &address(pod)).await
     }
 }
 
@@ -150,6 +150,13 @@ impl Anchors for Stores {
         }
     }
 
+    fn replica_behind(&self) -> BoxFuture<'_, Option<bool>> {
+        match &self.database {
+            Some(database) => Box::pin(replica::behind(database.check())),
+            None => Box::pin(async { None }),
+        }
+    }
+
     fn holds<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<bool>> {
         match &self.cache {
             Some(cache) => Box::pin(cache.holds(key)),
@@ -169,7 +176,7 @@ fn canary(request: &ProbeRequest) -> Canary {
     }
 }
 
-fn replica(target: &ProbeTarget) -> Replica {
+fn address(target: &ProbeTarget) -> Replica {
     Replica {
         name: target.pod.clone(),
         address: SocketAddr::new(target.address, target.port),

@@ -8,6 +8,7 @@ mod database;
 mod edge;
 mod examiner;
 mod measured;
+mod replica;
 mod schedule;
 mod service;
 mod way_in;

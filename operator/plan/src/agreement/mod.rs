@@ -13,6 +13,7 @@ mod hostname;
 mod login;
 mod observation;
 mod pair;
+mod replica;
 mod revocation;
 mod silence;
 mod within;
@@ -131,10 +132,10 @@ pub struct Diagnosis {
 
 /// The verdict about the subject of an exchange, with evidence and advice apart.
 pub fn diagnose(observations: &Observations) -> Diagnosis {
-    let finding = CHAIN
-        .iter()
-        .find_map(|check| check(observations))
-        .unwrap_or_else(|| verified(observations));
+    let finding = CHAIN.iter().find_map(|check| check(observations)).map_or_else(
+        || verified(observations),
+        |found| replica::instead(observations, found),
+    );
     let mut evidence = finding.evidence;
     if !finding.candidates.is_empty() {
         let names: Vec<_> = finding.candidates.iter().map(|r| r.as_str()).collect();

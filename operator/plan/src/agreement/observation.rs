@@ -35,6 +35,9 @@ pub struct Observations {
     pub stored: Option<bool>,
     /// Anchor R of the witness.
     pub witness_stored: Option<bool>,
+    /// Was the read replica still without what the database had, a moment after the exchange? `None`: there is none, or it
+    /// can't be asked.
+    pub replica_behind: Option<bool>,
     /// Anchor K of the subject: is its access token signed with a key of the declared ring? `None`: not declared so, or
     /// not to be told.
     pub key: Option<bool>,

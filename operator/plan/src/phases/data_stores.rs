@@ -2,10 +2,11 @@
 //! recorded identity.
 
 use accord_crds::meta::ANNOTATION_RETRY;
-use accord_crds::spec::Storage;
+use accord_crds::spec::{BindingSource, Storage};
 use accord_crds::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::binding;
 use crate::build::{config, service, stateful_set};
 use crate::context::Context;
 use crate::digest;
@@ -14,7 +15,7 @@ use crate::gate::Gate;
 use crate::key::{Kind, Object};
 use crate::labels::Role;
 use crate::observed::{Answer, CacheFacts, DatabaseFacts};
-use crate::outcome::{CacheCheck, Checks, DatabaseCheck};
+use crate::outcome::{CacheCheck, Checks, DatabaseCheck, ReplicaCheck};
 use crate::phases::Draft;
 
 /// Until this process has asked for the first time, what was true stays so: its restart is no news about them.
@@ -113,6 +114,7 @@ fn run_database(
         ledger: endpoint.ledger.clone(),
         managed: endpoint.managed.clone(),
         ca_certificate: endpoint.ca.clone(),
+        replica: replica(context, endpoint),
     });
     if context.observed.database.is_none() && context.was_true(ConditionType::DataStoresReady) {
         return Gate::open(ANSWERING);
@@ -127,6 +129,20 @@ fn run_database(
         ),
         Ok(facts) => right_database(context, facts),
     }
+}
+
+/// The read replica, where servers are told of it.
+fn replica(context: &Context, endpoint: &DatabaseEndpoint) -> Option<ReplicaCheck> {
+    let replica = endpoint.replica.as_ref()?;
+    let bound = binding::table(context.spec())
+        .iter()
+        .any(|b| b.source == BindingSource::DatabaseReplicaUri);
+    bound.then(|| ReplicaCheck {
+        host: replica.at.0.clone(),
+        port: replica.at.1,
+        database: replica.name.clone(),
+        login: replica.login.clone(),
+    })
 }
 
 /// Which content of a Secret an external server was asked with.

@@ -118,6 +118,7 @@ impl Server {
                 members: ["app_a", "app_b", "migrate"].into_iter().map(login).collect(),
             }),
             ca_certificate: Some(self.ca.clone()),
+            replica: None,
         }
     }
 

@@ -13,9 +13,10 @@ use super::*;
 /// `nobody`: Postgres refuses to run as root.
 const NOBODY: u32 = 65534;
 
-struct Server {
+/// A throw-away server.
+pub(in crate::prober) struct Server {
     process: Child,
-    port: u16,
+    pub(in crate::prober) port: u16,
     _dir: tempfile::TempDir,
 }
 
@@ -54,16 +55,34 @@ fn as_nobody(program: &Path) -> Command {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(in crate::prober) async fn start() -> Self {
+        let mut initdb = as_nobody(&binaries().join("initdb"));
+        initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--pgdata"]);
+        Self::on(initdb, &[]).await
+    }
+
+    /// A streaming replica, which applies what it gets after a delay.
+    pub(in crate::prober) async fn standby(&self, delay: &str) -> Self {
+        let mut copy = as_nobody(&binaries().join("pg_basebackup"));
+        copy.args(["--no-sync", "--write-recovery-conf", "--checkpoint=fast"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+                "-p",
+                &self.port.to_string(),
+                "-D",
+            ]);
+        Self::on(copy, &["-c", &format!("recovery_min_apply_delay={delay}")]).await
+    }
+
+    /// On the directory that `fill` makes; its path is the command's last argument.
+    async fn on(mut fill: Command, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let _ = chown(dir.path(), Some(NOBODY), Some(NOBODY));
         let data = dir.path().join("data");
-        let done = as_nobody(&binaries().join("initdb"))
-            .args(["--no-sync", "--auth=trust", "--username=postgres", "--pgdata"])
-            .arg(&data)
-            .status()
-            .unwrap();
-        assert!(done.success());
+        assert!(fill.arg(&data).status().unwrap().success());
         let port = {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             free.local_addr().unwrap().port()
@@ -77,6 +96,7 @@ impl Server {
                 "-c",
                 "unix_socket_directories=",
             ])
+            .args(settings)
             .args(["-p", &port.to_string(), "-D"])
             .arg(&data)
             .spawn()
@@ -97,7 +117,11 @@ impl Server {
         server
     }
 
-    async fn connect(&self, user: &str, database: &str) -> Result<PgConnection, sqlx::Error> {
+    pub(in crate::prober) async fn connect(
+        &self,
+        user: &str,
+        database: &str,
+    ) -> Result<PgConnection, sqlx::Error> {
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(self.port)
@@ -194,7 +218,7 @@ async fn a_database_that_does_not_answer_says_nothing() {
 }
 
 impl Server {
-    fn nowhere() -> DatabaseCheck {
+    pub(in crate::prober) fn nowhere() -> DatabaseCheck {
         DatabaseCheck {
             trigger: String::new(),
             service: "ns/portal".into(),
@@ -207,6 +231,7 @@ impl Server {
             },
             managed: None,
             ca_certificate: None,
+            replica: None,
         }
     }
 }

@@ -59,6 +59,19 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
 #[case::l_401_and_d_present_and_the_witness_lets_it_in(
     steps(&[(Login, S, S, Rejected)]), &[SchemaMismatch, StaleReplica]
 )]
+#[case::l_401_and_the_read_replica_is_behind(
+    with(|s| { s.replica_behind = Some(true); s.database = None; s.steps = login(Rejected, 401, None).steps }), &[StaleReplica]
+)]
+#[case::v1_accepted_and_the_read_replica_is_behind(
+    with(|s| { s.replica_behind = Some(true); put(s, Replay(Artifact::Refresh), W, S, Accepted) }), &[StaleReplica]
+)]
+#[case::v1_accepted_and_the_read_replica_keeps_up(
+    with(|s| { s.replica_behind = Some(false); put(s, Replay(Artifact::Refresh), W, S, Accepted) }), &[LocalRevocation]
+)]
+#[case::a_replica_that_is_behind_explains_no_key(
+    tokens(|s| { s.replica_behind = Some(true); s.key = Some(false) }), &[KeyMismatch]
+)]
+#[case::a_replica_that_is_behind_is_no_fault_by_itself(with(|s| s.replica_behind = Some(true)), &[Verified])]
 #[case::l_401_and_d_present(login(Rejected, 401, Some(true)), &[CanaryMissing])]
 #[case::k_false(tokens(|s| s.key = Some(false)), &[KeyMismatch])]
 #[case::r_present_x_401_a_401(
@@ -119,7 +132,14 @@ fn each_row_of_the_table_has_its_reasons(#[case] seen: Observations, #[case] exp
         }
     }
     // Nothing is held against a pod for silence, for the canary's own fault, or for what all replicas do alike.
-    let harmless = [CanaryMissing, Slow, ProbeBlocked, RateLimited, Verified];
+    let harmless = [
+        CanaryMissing,
+        Slow,
+        ProbeBlocked,
+        RateLimited,
+        StaleReplica,
+        Verified,
+    ];
     assert_eq!(
         found.verdict != Diverges,
         harmless.contains(&expected[0]),
