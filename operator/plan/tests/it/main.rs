@@ -1,11 +1,14 @@
 //! The core against a fake cluster: golden files, convergence after a crash at every write, histories at random, validation.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod calm;
 mod convergence;
 mod edge;
 mod golden;
 mod hostnames;
+mod initdb;
 mod isolation;
+mod kept;
 mod observe;
 mod properties;
 mod repair;
