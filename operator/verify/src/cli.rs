@@ -45,7 +45,11 @@ pub(crate) struct Verify {
     /// `accessTokenKey: KeyRing`.
     #[arg(long, value_name = "FILE")]
     pub(crate) keys: Option<PathBuf>,
-    /// Certificate authorities for https, PEM. Default: those of the system.
+    /// A file with the URI of the cache that should hold the sessions, `redis://…` or `rediss://…`. Where the recipe has a
+    /// `sessionKey` it is asked whether a session is there; nothing is written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Certificate authorities for https and rediss, PEM. Default: those of the system.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
     /// Seconds that a replica may take for one answer.

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::cli::Verify;
 use crate::problem::Problem;
+use crate::store::Store;
 
 /// Nothing that this command reads is larger.
 const LIMIT: u64 = 1 << 20;
@@ -105,6 +106,25 @@ pub(crate) fn keys(path: Option<&Path>) -> Result<Vec<SecretString>, Problem> {
         )));
     }
     Ok(keys)
+}
+
+/// The cache that should hold the sessions.
+pub(crate) async fn store(args: &Verify, recipe: &Recipe) -> Result<Option<Store>, Problem> {
+    let Some(path) = &args.cache else {
+        return Ok(None);
+    };
+    if recipe.login.session_key.is_none() {
+        return Err(Problem::Usage(format!(
+            "--cache {}: the recipe has no login.sessionKey, so it isn't known where a session would be; give both or none",
+            path.display()
+        )));
+    }
+    let uri = read("the cache's URI", path)?;
+    let authorities = match &args.ca_file {
+        Some(file) => Some(read("the file of certificate authorities", file)?),
+        None => None,
+    };
+    Store::at(&uri, authorities, path).await.map(Some)
 }
 
 /// Who vouches for replicas over https.

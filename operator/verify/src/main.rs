@@ -1,19 +1,21 @@
 //! `accord verify`: asks the replicas of an auth service whether they agree, by the same exchange and the same verdicts as
 //! the operator, and without a cluster.
 //!
-//! It sends requests to the URLs that it is given and reads the files that it is told; it writes to its output only.
+//! It sends requests to the URLs that it is given, asks the cache that it is given, and reads the files that it is told; it
+//! writes to its output only.
 
 mod cli;
 mod examine;
 mod input;
 mod problem;
 mod report;
+mod store;
 mod target;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use accord_exchange::{Client, Exchange, Limits};
+use accord_exchange::{Anchors, Client, Exchange, Limits, NoAnchors};
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command, Verify};
@@ -65,6 +67,11 @@ async fn verify(args: &Verify) -> Result<Report, Problem> {
         (Some(hostname), _) => hostname.clone(),
         (None, first) => first.map(target::Target::authority).unwrap_or_default(),
     };
+    let store = input::store(args, &recipe).await?;
+    let anchors: &dyn Anchors = match &store {
+        Some(store) => store,
+        None => &NoAnchors,
+    };
     let replicas = target::resolve(targets).await?;
     let exchange = Exchange {
         client: &client,
@@ -73,7 +80,7 @@ async fn verify(args: &Verify) -> Result<Report, Problem> {
         aliases: &[],
         canary: &canary,
         keys: &keys,
-        anchors: &accord_exchange::NoAnchors,
+        anchors,
         wrong_password: true,
     };
     let report = Report::new(examine::examine(exchange, &replicas).await);

@@ -17,6 +17,8 @@ pub(crate) enum Problem {
     },
     #[error("{0}")]
     Client(#[source] ClientError),
+    #[error("--cache: it can't be asked: {0}")]
+    Cache(#[source] redis::RedisError),
     #[error("the report can't be written: {0}")]
     Output(#[source] std::io::Error),
     #[error("the report can't be put in this form: {0}")]
@@ -36,7 +38,12 @@ impl Problem {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::File { .. } => crate::USAGE,
-            Self::Client(_) | Self::Output(_) | Self::Form(_) | Self::Runtime(_) | Self::Name { .. } => 2,
+            Self::Client(_)
+            | Self::Cache(_)
+            | Self::Output(_)
+            | Self::Form(_)
+            | Self::Runtime(_)
+            | Self::Name { .. } => 2,
         }
     }
 }

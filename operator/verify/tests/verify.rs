@@ -285,3 +285,87 @@ impl Authority {
         address
     }
 }
+
+/// A cache on loopback that holds every key, or none.
+async fn cache(holds: u8) -> SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut heard = [0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut heard).await {
+                    let text = String::from_utf8_lossy(&heard[..length]).into_owned();
+                    let answers: String = text
+                        .split('*')
+                        .skip(1)
+                        .map(|command| match command {
+                            c if c.contains("EXISTS") => format!(":{holds}\r\n"),
+                            c if c.contains("PING") => "+PONG\r\n".to_owned(),
+                            _ => "+OK\r\n".to_owned(),
+                        })
+                        .collect();
+                    stream.write_all(answers.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn the_cache_tells_sessions_in_memory_from_another_key() {
+    let recipe = RECIPE
+        .replace(
+            "  accessToken: access\n  accessTokenKey: KeyRing\n  refreshToken: refresh\n",
+            "",
+        )
+        .replace("refresh: {path: /refresh/}\n", "")
+        .replace(", refreshField: refresh", "")
+        .replace("sessionid\n", "sessionid\n  sessionKey: 'session:{id}'\n");
+    let (a, b) = (
+        App::new("k").serve("a", 2).await,
+        App::new("k").serve("b", 3).await,
+    );
+    let call = || {
+        let call = Call::of(&[&a, &b]);
+        std::fs::write(call.dir.path().join("recipe.yaml"), &recipe).unwrap();
+        call
+    };
+    let (code, text) = call().run().await;
+    let all = "It may be LocalSession or KeyMismatch or LocalDatabase.";
+    assert!(code == 1 && text.contains(all), "{text}");
+
+    let uri = format!("redis://{}/0?any=thing\n", cache(0).await);
+    let (code, found) = call().file("--cache", &uri).found().await;
+    assert_eq!((code, found), (1, vec!["Diverges LocalSession".to_owned(); 2]));
+    // Which database a replica asks still isn't seen.
+    let uri = format!("redis://{}", cache(1).await);
+    let (code, text) = call().file("--cache", &uri).run().await;
+    let fewer = "It may be KeyMismatch or LocalDatabase.";
+    assert!(code == 1 && text.contains(fewer), "{text}");
+}
+
+#[tokio::test]
+async fn a_cache_that_is_of_no_use_is_told() {
+    let a = App::new("k").serve("a", 2).await;
+    let (code, text) = Call::of(&[&a]).file("--cache", "redis://127.0.0.1:9").run().await;
+    assert!(code == 64 && text.contains("no login.sessionKey"), "{text}");
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let recipe = RECIPE.replace("sessionid\n", "sessionid\n  sessionKey: 'session:{id}'\n");
+    for (uri, code, words) in [
+        (format!("redis://:{PASSWORD}@{free}"), 2, "can't be asked"),
+        (format!("http://:{PASSWORD}@{free}"), 64, "another scheme"),
+        (PASSWORD.to_owned(), 64, "not a URI"),
+    ] {
+        let call = Call::of(&[&a]).file("--cache", &uri);
+        std::fs::write(call.dir.path().join("recipe.yaml"), &recipe).unwrap();
+        let (found, text) = call.run().await;
+        assert!(found == code && text.contains(words), "{found}: {text}");
+    }
+}
