@@ -53,7 +53,8 @@ pub(crate) async fn run(
             trigger.clone(),
             listed.clone(),
         ));
-        for kind in Kind::ALL {
+        // Who only observes has no right to see them, and nothing of his own among them.
+        for kind in Kind::ALL.iter().filter(|_| !context.settings.observe_only) {
             watches.spawn(watch_objects(
                 context.clone(),
                 *kind,

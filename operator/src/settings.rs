@@ -47,6 +47,10 @@ pub struct Settings {
     )]
     pub watch_namespaces: Vec<String>,
 
+    /// Serve what is declared with `mode: Observe` only, and refuse the rest. Needs no right to write but status and events.
+    #[arg(long, env = "ACCORD_OBSERVE_ONLY")]
+    pub observe_only: bool,
+
     /// The image that holds /accord-runner, which migrations and seeds run under: the operator's own.
     #[arg(
         long,
@@ -126,6 +130,7 @@ impl Settings {
             operator_image_pull_policy: self.operator_image_pull_policy.clone().filter(|p| !p.is_empty()),
             postgres_image: self.postgres_image.clone(),
             valkey_image: self.valkey_image.clone(),
+            observe_only: self.observe_only,
         }
     }
 
@@ -159,6 +164,12 @@ mod tests {
     fn an_empty_list_of_namespaces_means_all_of_them() {
         assert_eq!(settings(&[]).scopes(), [None]);
         assert_eq!(settings(&["--watch-namespaces", ""]).scopes(), [None]);
+    }
+
+    #[test]
+    fn the_plan_knows_where_only_observing_is_allowed() {
+        assert!(!settings(&[]).for_plan().observe_only);
+        assert!(settings(&["--observe-only"]).for_plan().observe_only);
     }
 
     #[test]

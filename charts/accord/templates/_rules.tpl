@@ -3,6 +3,23 @@ What Accord may do where it serves AuthServices. Each right has its reason in op
 No delete on Secrets and claims: what can't be made again isn't Accord's to lose.
 */}}
 {{- define "accord.rules" -}}
+{{- if .Values.observeOnly -}}
+- apiGroups: [accord.dev]
+  resources: [authservices]
+  verbs: [get, list, watch]
+- apiGroups: [accord.dev]
+  resources: [authservices/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- else -}}
 - apiGroups: [accord.dev]
   resources: [authservices]
   verbs: [get, list, watch, patch, update]
@@ -45,4 +62,5 @@ No delete on Secrets and claims: what can't be made again isn't Accord's to lose
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- end -}}
 {{- end -}}

@@ -120,6 +120,18 @@ class EveryVariant(unittest.TestCase):
                     expected = own if namespace == "accord-system" else served
                     self.assertEqual(rights(rules), expected, f"operator/docs/rights.md and the role in {namespace or 'the cluster'} differ")
 
+    def test_who_only_observes_may_write_nothing_else(self):
+        documented_ones = documented("Where Accord only observes")
+        for namespaces in ([], ["shop"]):
+            objects = render(values={"observeOnly": True, "watchNamespaces": namespaces})
+            self.assertEqual(env(objects)["ACCORD_OBSERVE_ONLY"], "true")
+            for namespace, rules in bound_roles(objects):
+                if namespace != "accord-system":
+                    self.assertEqual(rights(rules), documented_ones)
+            writes = {right for right in documented_ones if right[2] not in {"get", "list", "watch"}}
+            self.assertEqual(writes, {("accord.dev", "authservices/status", "patch"), ("events.k8s.io", "events", "create")})
+            self.assertEqual(of_kind(objects, "ValidatingAdmissionPolicy"), [], "there is no right to hold down")
+
     def test_lease_rights_are_bound_to_the_lease(self):
         for name, objects in self.variants.items():
             with self.subTest(values=name):

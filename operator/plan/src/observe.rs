@@ -60,6 +60,35 @@ pub(crate) fn plan(context: &Context, contradiction: Option<String>) -> Plan {
     }
 }
 
+/// A service that is to be managed, where only observing is allowed: none of its objects is even seen.
+pub(crate) fn not_ours(context: &Context) -> Plan {
+    let declared = revision::declared(context.spec());
+    let findings = Findings {
+        gates: Vec::new(),
+        obstacle: Some((
+            Reason::InvalidSpec,
+            "spec.mode is Manage, and this Accord only observes (observeOnly): set mode to Observe in an AuthService of another name, or install Accord without it.".into(),
+        )),
+        released: None,
+        declared: &declared,
+        withdrawn: None,
+        rolling: false,
+    };
+    let stored = context.stored_status().cloned().unwrap_or_default();
+    let told = status::compose(context, &findings, AuthServiceStatus::default());
+    let status = AuthServiceStatus {
+        conditions: told.conditions,
+        observed_generation: told.observed_generation,
+        // What was recorded stays: another Accord may have managed it, and may do so again.
+        ..stored
+    };
+    Plan {
+        events: status::news(context, &status),
+        status,
+        ..Plan::default()
+    }
+}
+
 /// The labels that pods are looked for by.
 fn selector(context: &Context) -> String {
     let labels = context.spec().selector.iter().flat_map(|s| &s.match_labels);

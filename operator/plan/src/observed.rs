@@ -47,6 +47,8 @@ pub struct Settings {
     pub postgres_image: String,
     /// The default image of managed Valkey.
     pub valkey_image: String,
+    /// True where nothing is managed: there is no right to.
+    pub observe_only: bool,
 }
 
 /// The answer to a check, and to which question: an answer to an older question counts as none.

@@ -28,6 +28,9 @@ use crate::validate;
 /// What is to be done about one service.
 pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     let context = Context::new(service, observed);
+    if observed.settings.observe_only && service.spec.mode != Some(Mode::Observe) {
+        return observe::not_ours(&context);
+    }
     if service.metadata.deletion_timestamp.is_some() {
         return prune::farewell(&context);
     }

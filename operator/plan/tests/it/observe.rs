@@ -212,6 +212,29 @@ fn contradictions_are_refused(#[case] change: Value, #[case] names: &str) {
     assert!(plan.actions.is_empty());
 }
 
+#[test]
+fn who_only_observes_refuses_the_rest_and_keeps_what_was_recorded() {
+    let mut service = declared(&json!({
+        "mode": null, "selector": null, "verification": null, "image": "registry.example/portal:1", "database": {"managed": {}},
+    }));
+    let before = json!({"identity": {"keyRingFingerprint": "ab12"}, "selector": "x=y"});
+    service.status = Some(serde_json::from_value(before).unwrap());
+    let mut seen = observed(None);
+    seen.settings.observe_only = true;
+    let refused = plan(&service, &seen);
+    assert_eq!(reason(&refused, "Ready"), "False InvalidSpec");
+    assert!(refused.status.conditions[0].message.contains("observeOnly"));
+    assert_eq!(
+        refused.status.identity.unwrap().key_ring_fingerprint.as_deref(),
+        Some("ab12")
+    );
+    assert!(refused.actions.is_empty() && refused.probe.is_none());
+    assert_eq!(
+        reason(&plan(&declared(&json!({})), &seen), "Ready"),
+        "False Verifying"
+    );
+}
+
 fn verdicts() -> impl Strategy<Value = Vec<(Verdict, PodReason)>> {
     let one = prop_oneof![
         Just(AGREES),

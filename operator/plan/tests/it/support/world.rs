@@ -815,6 +815,7 @@ pub(crate) fn settings() -> Settings {
         operator_image_pull_policy: None,
         postgres_image: "registry.example/postgres:17".into(),
         valkey_image: "registry.example/valkey:8".into(),
+        observe_only: false,
     }
 }
 
