@@ -2,8 +2,12 @@
 //!
 //! A recipe names requests and what they answer. It holds no credential: the canary's are put in when it is run.
 
+mod password;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use password::{ChangeMethod, ChangePassword};
 
 /// How to log in, check, refresh and log out. What one replica issues is checked on another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +26,10 @@ pub struct Recipe {
     /// The request that ends the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logout: Option<Logout>,
+    /// The request that changes the canary's password. Default: none is made, and nothing is said of how a change takes
+    /// effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_password: Option<ChangePassword>,
 }
 
 /// A CSRF token, taken from a cookie and sent back as a header or a form field.

@@ -34,6 +34,9 @@ pub enum PodReason {
     LocalSession,
     /// A session or token ended on one replica lives on at another.
     LocalRevocation,
+    /// A changed password takes effect later on the replica than where it was changed: the old one is accepted there, or
+    /// the new one refused.
+    StaleCache,
     /// The replica signs with a key that isn't in the declared ring.
     KeyMismatch,
     /// The replica answers with somebody else's identity.
@@ -79,6 +82,7 @@ impl PodReason {
             Self::LocalDatabase => "LocalDatabase",
             Self::LocalSession => "LocalSession",
             Self::LocalRevocation => "LocalRevocation",
+            Self::StaleCache => "StaleCache",
             Self::KeyMismatch => "KeyMismatch",
             Self::WrongIdentity => "WrongIdentity",
             Self::TokenFormat => "TokenFormat",

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use accord_plan::agreement::{Action, Connection, EdgeObservations, Meaning, Role, Step};
 
+use crate::password::Password;
 use crate::requests::Run;
 use crate::session::Session;
 use crate::trace::Outcome;
@@ -109,7 +110,7 @@ impl Walk<'_> {
         {
             return None;
         }
-        let login = run.login(place, &mut session, false).await;
+        let login = run.login(place, &mut session, Password::Declared).await;
         let known = login.accepted();
         self.add(Action::Login, side, side, login);
         if known {

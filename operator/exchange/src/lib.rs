@@ -8,6 +8,7 @@ mod anchors;
 mod client;
 mod edge;
 mod pair;
+mod password;
 mod redact;
 mod requests;
 mod ring;
@@ -63,4 +64,7 @@ pub struct Exchange<'a> {
     pub anchors: &'a dyn Anchors,
     /// Whether to try a wrong password. Once for a container is enough: more could lock the canary out.
     pub wrong_password: bool,
+    /// Whether to change the password and back, where the recipe knows how and there is a witness. Once for a revision is
+    /// enough.
+    pub change_password: bool,
 }

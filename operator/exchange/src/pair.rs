@@ -2,6 +2,7 @@
 
 mod alone;
 mod hostnames;
+mod password;
 
 use accord_plan::agreement::{Action, Artifact, Meaning, Observations, Role};
 
@@ -83,6 +84,9 @@ impl Pair<'_> {
         self.end(Subject).await?;
         self.end(Witness).await?;
         self.second_login().await;
+        if self.run.exchange.change_password {
+            self.change_password().await?;
+        }
         Ok(())
     }
 

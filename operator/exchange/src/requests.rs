@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
 use crate::client::{Body, Failure, Reply, Request};
+use crate::password::Password;
 use crate::redact::snippet;
 use crate::session::Session;
 use crate::trace::Outcome;
@@ -116,16 +117,11 @@ impl<'a> Run<'a> {
         Some(Outcome::new(meaning, Some(reply.status), detail, since))
     }
 
-    /// Logs in with the canary's password, or with one that is wrong in its first character.
-    pub(crate) async fn login(&self, at: &Replica, session: &mut Session, wrong: bool) -> Outcome {
+    /// Logs in as the canary.
+    pub(crate) async fn login(&self, at: &Replica, session: &mut Session, password: Password) -> Outcome {
         let since = Instant::now();
         let login = &self.exchange.recipe.login;
-        let password = self.exchange.canary.password.expose_secret();
-        let password = if wrong {
-            wrong_password(password)
-        } else {
-            password.to_owned()
-        };
+        let password = password.text(&self.exchange.canary.password);
         let mut fields: Map<String, Value> = login
             .fields
             .iter()
@@ -135,7 +131,7 @@ impl<'a> Run<'a> {
             login.username_field.clone(),
             self.exchange.canary.username.clone().into(),
         );
-        fields.insert(login.password_field.clone(), password.into());
+        fields.insert(login.password_field.clone(), password.expose_secret().into());
         let body = match login.encoding {
             Encoding::Json => Body::Json(Value::Object(fields).to_string()),
             Encoding::Form => {
@@ -351,7 +347,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends; what means the same for every request is told here: no answer, 429, 5xx.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         at: &Replica,
         since: Instant,
@@ -382,14 +378,16 @@ impl<'a> Run<'a> {
     }
 
     /// The CSRF token as it stands: Django makes a new one at login.
-    fn csrf_token(&self, session: &Session) -> Option<(&'a accord_crds::recipe::Csrf, String)> {
+    pub(crate) fn csrf_token(&self, session: &Session) -> Option<(&'a accord_crds::recipe::Csrf, String)> {
         let csrf = self.exchange.recipe.csrf.as_ref()?;
         Some((csrf, session.cookies.get(&csrf.cookie)?.clone()))
     }
 
     pub(crate) fn detail(&self, reply: &Reply, session: &Session) -> String {
         let canary = self.exchange.canary;
+        let other = Password::Other.text(&canary.password);
         let mut secrets = vec![canary.username.as_str(), canary.password.expose_secret()];
+        secrets.push(other.expose_secret());
         secrets.extend(session.secrets());
         match &reply.location {
             Some(location) if (300..400).contains(&reply.status) => {
@@ -422,13 +420,7 @@ fn said(body: &str) -> Cow<'_, str> {
     sentence.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
-/// As long as the right one, and wrong from the first character on: hashes that look at a prefix only refuse it too.
-fn wrong_password(password: &str) -> String {
-    let first = if password.starts_with('x') { 'y' } else { 'x' };
-    std::iter::once(first).chain(password.chars().skip(1)).collect()
-}
-
-fn form(fields: &Map<String, Value>) -> String {
+pub(crate) fn form(fields: &Map<String, Value>) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in fields {
         form.append_pair(name, value.as_str().unwrap_or_default());
@@ -437,7 +429,7 @@ fn form(fields: &Map<String, Value>) -> String {
 }
 
 /// A token in a JSON body: by the name of a field, or by a pointer.
-fn find(body: &Value, field: &str) -> Option<String> {
+pub(crate) fn find(body: &Value, field: &str) -> Option<String> {
     let value = if field.starts_with('/') {
         body.pointer(field)
     } else {

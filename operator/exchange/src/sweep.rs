@@ -4,6 +4,7 @@
 
 use accord_plan::agreement::{Action, Artifact, Observations, Role, Step};
 
+use crate::password::Password;
 use crate::requests::Run;
 use crate::session::Session;
 use crate::trace::Outcome;
@@ -36,7 +37,10 @@ impl Exchange<'_> {
             at_home.push((Action::Csrf, csrf));
         }
         if at_home.iter().all(|(_, outcome)| outcome.accepted()) {
-            at_home.push((Action::Login, run.login(home, &mut session, false).await));
+            at_home.push((
+                Action::Login,
+                run.login(home, &mut session, Password::Declared).await,
+            ));
         }
         if at_home.iter().all(|(_, outcome)| outcome.accepted()) {
             for artifact in run.artifacts() {

@@ -107,14 +107,14 @@ const RESULTS: [&str; 5] = ["ok", "refused", "server_error", "unanswered", "othe
 
 fn name(action: Action) -> &'static str {
     match action {
-        Action::Login => "login",
+        Action::Login | Action::NewPassword | Action::LeftPassword => "login",
         Action::Own(_) | Action::AtOnce(_) | Action::Cross(_) | Action::Again(_) => "check",
         Action::Refresh | Action::Refreshed => "refresh",
         Action::Logout => "logout",
         Action::Csrf => "csrf",
-        Action::NoCredential | Action::WrongPassword | Action::Tampered(_) => "control",
+        Action::NoCredential | Action::WrongPassword | Action::OldPassword | Action::Tampered(_) => "control",
         // Whether an artifact may live on after logout is the verdict's business.
-        Action::Replay(_) => "other",
+        Action::Replay(_) | Action::ChangePassword | Action::RestorePassword => "other",
     }
 }
 
@@ -122,7 +122,7 @@ fn name(action: Action) -> &'static str {
 fn result(step: &Step) -> &'static str {
     let to_be_refused = matches!(
         step.action,
-        Action::NoCredential | Action::WrongPassword | Action::Tampered(_)
+        Action::NoCredential | Action::WrongPassword | Action::OldPassword | Action::Tampered(_)
     );
     let after_logout = matches!(step.action, Action::Replay(_));
     match step.meaning {

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use super::cache::Cache;
 use super::database::Database;
+use super::schedule::Extras;
 use super::{replica, way_in};
 
 /// Makes exchanges.
@@ -22,7 +23,7 @@ pub(super) trait Examiner: Send + Sync + 'static {
         request: &ProbeRequest,
         subject: &ProbeTarget,
         witness: Option<&ProbeTarget>,
-        wrong_password: bool,
+        extras: Extras,
     ) -> impl Future<Output = Observations> + Send;
 
     /// All of them with one session, made at `issuer` and ended at `ender`.
@@ -55,14 +56,14 @@ impl Examiner for Network {
         request: &ProbeRequest,
         subject: &ProbeTarget,
         witness: Option<&ProbeTarget>,
-        wrong_password: bool,
+        extras: Extras,
     ) -> Observations {
         let (canary, keys) = (canary(request), keys(request));
         let stores = Stores {
             database: request.database.clone().map(Database::new),
             cache: request.cache.clone().map(Cache::new),
         };
-        let exchange = self.exchange(request, &canary, &keys, &stores, wrong_password);
+        let exchange = self.exchange(request, &canary, &keys, &stores, extras);
         let witness = witness.map(address);
         exchange.pair(&address(subject), witness.as_ref()).await
     }
@@ -75,7 +76,7 @@ impl Examiner for Network {
         ender: usize,
     ) -> Vec<Observations> {
         let (canary, keys) = (canary(request), keys(request));
-        let exchange = self.exchange(request, &canary, &keys, &NoAnchors, false);
+        let exchange = self.exchange(request, &canary, &keys, &NoAnchors, Extras::default());
         let replicas: Vec<_> = targets.iter().map(address).collect();
         exchange.sweep(&replicas, issuer, ender).await
     }
@@ -102,7 +103,7 @@ impl Examiner for Network {
             Err(connection) => return nothing(connection),
         };
         let canary = canary(request);
-        let exchange = self.exchange(request, &canary, &[], &NoAnchors, false);
+        let exchange = self.exchange(request, &canary, &[], &NoAnchors, Extras::default());
         exchange.edge(&browser, &addresses, &address(pod)).await
     }
 }
@@ -114,7 +115,7 @@ impl Network {
         canary: &'a Canary,
         keys: &'a [SecretString],
         anchors: &'a dyn Anchors,
-        wrong_password: bool,
+        extras: Extras,
     ) -> Exchange<'a> {
         Exchange {
             client: &self.client,
@@ -124,7 +125,8 @@ impl Network {
             canary,
             keys,
             anchors,
-            wrong_password,
+            wrong_password: extras.wrong_password,
+            change_password: extras.change_password,
         }
     }
 }

@@ -8,6 +8,7 @@ use accord_plan::probe::{EdgeTarget, ProbeRequest, ProbeTarget};
 
 use super::ServiceKey;
 use super::examiner::Examiner;
+use super::schedule::Extras;
 
 /// Told of every exchange.
 pub(super) type Measure = Arc<dyn Fn(&ServiceKey, &Observations) + Send + Sync>;
@@ -24,9 +25,9 @@ impl<E: Examiner> Examiner for Measured<E> {
         request: &ProbeRequest,
         subject: &ProbeTarget,
         witness: Option<&ProbeTarget>,
-        wrong_password: bool,
+        extras: Extras,
     ) -> Observations {
-        let seen = self.inner.pair(request, subject, witness, wrong_password).await;
+        let seen = self.inner.pair(request, subject, witness, extras).await;
         (self.measure)(&self.key, &seen);
         seen
     }

@@ -1,6 +1,6 @@
 //! Who is to be examined next, with whom, and what becomes of the result. No I/O and no clock of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) enum Next {
     Pair {
         subject: Box<ProbeTarget>,
         witness: Option<Box<ProbeTarget>>,
-        wrong_password: bool,
+        extras: Extras,
     },
     /// Sweep over these.
     Sweep {
@@ -45,6 +45,15 @@ pub(super) enum Next {
     },
     /// Nothing until then.
     Wait(Instant),
+}
+
+/// What an examination does besides, because it isn't needed or wanted each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Extras {
+    /// Try a wrong password: until it was refused once by these containers.
+    pub(super) wrong_password: bool,
+    /// Change the password and back: until that took effect at once with a pod of this revision.
+    pub(super) change_password: bool,
 }
 
 /// What is known about one pod.
@@ -110,6 +119,8 @@ pub(super) struct Schedule {
     not_before: Instant,
     limited: u32,
     retry: String,
+    /// Revisions for which a change of password took effect at once. A new leader finds that out again.
+    passwords: BTreeSet<String>,
     /// Proved pods are to be proved anew as soon as there are any.
     anew: bool,
 }
@@ -124,6 +135,7 @@ impl Schedule {
             not_before: now,
             limited: 0,
             retry: request.retry.clone(),
+            passwords: BTreeSet::new(),
             anew: false,
         };
         schedule.plan_sweep(now);
@@ -157,6 +169,7 @@ impl Schedule {
         // While a new canary is made there is nobody to ask.
         if self.anew && !self.entries.is_empty() {
             self.anew = false;
+            self.passwords.clear();
             for entry in self.entries.values_mut() {
                 entry.due = Some(now);
                 entry.failures = 0;
@@ -185,10 +198,15 @@ impl Schedule {
         if let Some((at, entry)) = first
             && at <= now
         {
+            let witness = self.witness(entry);
+            let extras = Extras {
+                wrong_password: !entry.password_checked,
+                change_password: witness.is_some() && !self.passwords.contains(&entry.target.revision),
+            };
             return Next::Pair {
                 subject: Box::new(entry.target.clone()),
-                witness: self.witness(entry).map(Box::new),
-                wrong_password: !entry.password_checked,
+                witness: witness.map(Box::new),
+                extras,
             };
         }
         let targets: Vec<ProbeTarget> = self
@@ -307,6 +325,13 @@ impl Schedule {
             entry.proof = Some(proof);
         }
         changed
+    }
+
+    /// A change of password took effect at once at a pod of this revision, which agrees.
+    pub(super) fn password_was_changed(&mut self, revision: &str) {
+        self.passwords.insert(revision.to_owned());
+        let there = |known: &String| self.entries.values().any(|e| e.target.revision == *known);
+        self.passwords.retain(|known| there(known));
     }
 
     /// The sweep is over; the suspects are to be examined, in this order. So are those that didn't answer, if that lasts.

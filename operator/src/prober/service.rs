@@ -48,11 +48,11 @@ impl<E: Examiner> Service<E> {
                 Next::Pair {
                     subject,
                     witness,
-                    wrong_password,
+                    extras,
                 } => {
                     let seen = self
                         .examiner
-                        .pair(&request, &subject, witness.as_deref(), wrong_password)
+                        .pair(&request, &subject, witness.as_deref(), extras)
                         .await;
                     // First what has become of the pods meanwhile: the result may be about one that is gone.
                     self.take_news(&mut request, &mut schedule);
@@ -108,6 +108,10 @@ impl<E: Examiner> Service<E> {
             .any(|s| s.action == Action::WrongPassword && s.meaning == Meaning::Rejected);
         let (namespace, name) = &self.key;
         let (verdict, reason) = (proof.verdict, proof.reason.as_str());
+        let changed_password = seen.steps.iter().any(|s| s.action == Action::ChangePassword);
+        if changed_password && verdict == Verdict::Agrees {
+            schedule.password_was_changed(&subject.revision);
+        }
         let known = proof.message.clone();
         let witness_pod = witness.map(|w| w.pod.as_str());
         let changed = schedule.settle(

@@ -12,7 +12,7 @@ use accord_plan::agreement::{
 use accord_plan::probe::{EdgeTarget, ProbeTarget};
 use tokio::time::Instant;
 
-use super::schedule::{Next, Schedule};
+use super::schedule::{Extras, Next, Schedule};
 use super::*;
 
 #[path = "../../exchange/tests/fake/mod.rs"]
@@ -20,6 +20,7 @@ mod fake;
 
 mod edge;
 mod fleet;
+mod passwords;
 
 use fake::App;
 
@@ -263,10 +264,10 @@ async fn a_wrong_password_is_tried_until_it_was_refused_once() {
     let mut tried = Vec::new();
     for refused in [false, true, true] {
         let at = due(&mut schedule, now).0;
-        let Next::Pair { wrong_password, .. } = schedule.next(at) else {
+        let Next::Pair { extras, .. } = schedule.next(at) else {
             panic!()
         };
-        tried.push(wrong_password);
+        tried.push(extras.wrong_password);
         schedule.settle("uid-a", None, silent(), refused, now);
     }
     assert_eq!(tried, [true, true, false]);
@@ -382,7 +383,7 @@ impl Examiner for Script {
         _: &ProbeRequest,
         subject: &ProbeTarget,
         witness: Option<&ProbeTarget>,
-        _: bool,
+        _: Extras,
     ) -> Observations {
         tokio::time::sleep(Duration::from_millis(500)).await;
         self.calls.lock().unwrap().push(subject.pod.clone());

@@ -55,6 +55,10 @@ pub(crate) struct Verify {
     /// Seconds that a replica may take for one answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=60))]
     pub(crate) timeout: u16,
+    /// Also change the account's password at one replica, see that the old one is refused at the others, and change it
+    /// back. Where the recipe has `changePassword`.
+    #[arg(long)]
+    pub(crate) change_password: bool,
     /// The form of the report.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

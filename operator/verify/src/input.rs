@@ -171,6 +171,16 @@ fn read(what: &'static str, path: &Path) -> Result<String, Problem> {
 mod tests {
     use super::parse;
 
+    /// What the example's README says of it.
+    #[test]
+    fn the_recipe_of_django_orders_is_the_presets_and_a_change_of_password() {
+        let text = include_str!("../../../examples/django-orders/recipe.yaml");
+        let mut recipe = parse(text).unwrap();
+        assert!(recipe.change_password.take().is_some());
+        let preset = super::Preset::of(super::Framework::Django).unwrap();
+        assert_eq!(Some(recipe), preset.recipe);
+    }
+
     const RECIPE: &str = "login: {path: /in, accessToken: token}\ncheck: {path: /me}\n";
 
     #[test]

@@ -82,6 +82,7 @@ async fn verify(args: &Verify) -> Result<Report, Problem> {
         keys: &keys,
         anchors,
         wrong_password: true,
+        change_password: args.change_password,
     };
     let report = Report::new(examine::examine(exchange, &replicas).await);
     let text = report.text(args.output)?;

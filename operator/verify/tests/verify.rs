@@ -178,6 +178,34 @@ async fn with_two_neither_is_cleared_unless_one_shows_it_by_itself() {
 }
 
 #[tokio::test]
+async fn a_password_is_changed_and_changed_back_when_asked_for() {
+    let step = "changePassword: {path: /password/, oldField: old_password}\n";
+    for asked in [false, true] {
+        let app = App::new("k");
+        let stale = App {
+            lookup: Arc::default(),
+            ..app.replica()
+        }
+        .with(|f| f.believes_lookup = true);
+        let (a, b, c) = (
+            app.replica().serve("a", 2).await,
+            app.replica().serve("b", 3).await,
+            stale.serve("c", 4).await,
+        );
+        let mut call = Call::of(&[&a, &b, &c]);
+        std::fs::write(call.dir.path().join("recipe.yaml"), format!("{RECIPE}{step}")).unwrap();
+        if asked {
+            call = call.with(&["--change-password"]);
+        }
+        let (code, found) = call.found().await;
+        let third = ["Agrees Verified", "Diverges StaleCache"][usize::from(asked)];
+        assert_eq!((code, found[2].as_str()), (i32::from(asked), third), "{found:?}");
+        assert_eq!(found[..2], ["Agrees Verified", "Agrees Verified"]);
+        assert_eq!(app.users.lock().unwrap()[USERNAME], PASSWORD);
+    }
+}
+
+#[tokio::test]
 async fn what_could_not_be_told_ends_with_2() {
     let a = App::new("k").serve("a", 2).await;
     let nobody = std::net::TcpListener::bind("127.0.0.5:0")

@@ -4,6 +4,7 @@ use accord_plan::agreement::{Action, Artifact, Meaning, Role, Step};
 use tokio::sync::oneshot;
 
 use super::Pair;
+use crate::password::Password;
 use crate::session::Session;
 use crate::trace::{Halt, Outcome};
 use crate::{anchors, token};
@@ -28,7 +29,7 @@ impl Pair<'_> {
             self.add(Action::Csrf, Subject, Subject, csrf)?;
             return Ok(());
         }
-        let mut outcome = self.run.login(self.subject, &mut session, true).await;
+        let mut outcome = self.run.login(self.subject, &mut session, Password::Wrong).await;
         if outcome.accepted() {
             // Some applications answer 200 and a session of nobody. It counts when it is somebody's.
             let mut believed = false;
@@ -60,15 +61,20 @@ impl Pair<'_> {
         );
         let ((over, until), (cache_over, cache_until)) = (oneshot::channel(), oneshot::channel());
         let login = async {
-            let outcome = self.run.login(at, &mut session, false).await;
+            let outcome = self.run.login(at, &mut session, Password::Declared).await;
             drop((over, cache_over));
             outcome
         };
-        let (outcome, database, cache) = tokio::join!(
+        let (mut outcome, database, cache) = tokio::join!(
             login,
             anchors::seen(database, until),
             anchors::seen(cache, cache_until)
         );
+        if outcome.meaning == Meaning::Rejected
+            && let Some((recovered, again)) = self.recover(role).await
+        {
+            (session, outcome) = (recovered, again);
+        }
         let shape = session.access.as_deref().and_then(token::shape);
         let key = session
             .access
@@ -109,7 +115,12 @@ impl Pair<'_> {
         if csrf.is_some_and(|outcome| !outcome.accepted()) {
             return;
         }
-        if self.run.login(self.subject, &mut session, false).await.accepted() {
+        if self
+            .run
+            .login(self.subject, &mut session, Password::Declared)
+            .await
+            .accepted()
+        {
             self.seen.second_token = session.access.as_deref().and_then(token::shape);
             let _ = self.run.logout(self.subject, &session).await;
         }

@@ -11,5 +11,6 @@ mod blame;
 mod edge;
 mod hostnames;
 mod pairs;
+mod passwords;
 mod robust;
 mod sweeps;

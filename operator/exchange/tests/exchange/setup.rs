@@ -53,6 +53,7 @@ pub struct Bench {
     pub keys: Vec<SecretString>,
     pub sees: Sees,
     pub wrong_password: bool,
+    pub change_password: bool,
 }
 
 impl Bench {
@@ -72,6 +73,7 @@ impl Bench {
             keys: vec!["k".into(), "older".into()],
             sees: sees.clone(),
             wrong_password: true,
+            change_password: false,
         }
     }
 
@@ -91,6 +93,7 @@ impl Bench {
             keys: &self.keys,
             anchors: &self.sees,
             wrong_password: self.wrong_password,
+            change_password: self.change_password,
         }
     }
 

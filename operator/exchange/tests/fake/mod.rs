@@ -40,6 +40,8 @@ pub struct App {
     pub blacklist: Shared<BTreeSet<String>>,
     /// Tokens that were issued.
     pub issued: Shared<BTreeSet<String>>,
+    /// A cache of users and their passwords, asked where it is believed.
+    pub lookup: Shared<BTreeMap<String, String>>,
     pub key: String,
     /// More workers of the same pod, each with stores of its own: they take requests that come while others are busy.
     pub workers: Vec<App>,
@@ -72,6 +74,18 @@ pub struct Faults {
     pub more_hosts: Vec<String>,
     /// Cookies are set with this `Domain`.
     pub cookie_domain: Option<String>,
+    /// Logins believe the cache of users.
+    pub believes_lookup: bool,
+    /// And may only refuse: what it accepts is compared with the row.
+    pub confirms_lookup: bool,
+    /// And a change doesn't drop the entry, not even here.
+    pub keeps_lookup: bool,
+    /// A change of password is answered so, and not made.
+    pub change_status: Option<u16>,
+    /// Nothing is answered after a change any more, the change aside.
+    pub hangs_after_change: bool,
+    /// So many changes are made, and every later one is refused: of a password that was used before.
+    pub changes_left: Option<u32>,
 }
 
 /// A request as the server saw it.
@@ -104,6 +118,7 @@ impl App {
             sessions: Shared::default(),
             blacklist: Shared::default(),
             issued: Shared::default(),
+            lookup: Shared::default(),
             key: key.into(),
             workers: Vec::new(),
             busy: Arc::default(),
@@ -369,8 +384,35 @@ async fn work(app: App, request: Request) -> Response {
             }
             answer(200, &json!({"detail": "Logged out."}))
         }
+        ("POST", "/password/") => change_password(&app, &faults, &headers, &json),
         _ => answer(404, &json!({})),
     }
+}
+
+fn change_password(app: &App, faults: &Faults, headers: &HeaderMap, json: &Value) -> Response {
+    let Some(user) = app.session_user(headers).or_else(|| app.bearer_user(headers)) else {
+        return answer(401, &json!({}));
+    };
+    if let Some(status) = faults.change_status {
+        return answer(status, &json!({"detail": format!("not now: {json}")}));
+    }
+    let known = app.users.lock().unwrap().get(&user).cloned();
+    if known.as_deref() != json["old_password"].as_str() {
+        return answer(400, &json!({"old_password": ["The password is wrong."]}));
+    }
+    if let Some(left) = &mut app.faults.lock().unwrap().changes_left {
+        match left.checked_sub(1) {
+            None => return answer(400, &json!({"detail": "This password was used before."})),
+            Some(fewer) => *left = fewer,
+        }
+    }
+    let new = json["new_password"].as_str().unwrap().to_owned();
+    app.users.lock().unwrap().insert(user.clone(), new);
+    if !faults.keeps_lookup {
+        app.lookup.lock().unwrap().remove(&user);
+    }
+    app.faults.lock().unwrap().hangs |= faults.hangs_after_change;
+    answer(200, &json!({"detail": "Changed."}))
 }
 
 fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
@@ -382,9 +424,17 @@ fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
         );
     }
     let user = json["username"].as_str().unwrap_or_default();
-    let known = app.users.lock().unwrap().get(user).cloned();
+    let cached = app.lookup.lock().unwrap().get(user).cloned();
+    let row = app.users.lock().unwrap().get(user).cloned();
+    let known = cached.filter(|_| faults.believes_lookup).or_else(|| row.clone());
+    if faults.confirms_lookup && known != row {
+        return answer(401, &json!({"detail": "Wrong username or password."}));
+    }
     if known.is_none() || (known.as_deref() != json["password"].as_str() && !faults.any_password) {
         return answer(401, &json!({"detail": "Wrong username or password."}));
+    }
+    if let (true, Some(known)) = (faults.believes_lookup, known) {
+        app.lookup.lock().unwrap().insert(user.to_owned(), known);
     }
     let id = next();
     app.sessions

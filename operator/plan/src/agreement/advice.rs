@@ -26,6 +26,10 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         (PodReason::LocalRevocation, Generic) => {
             "Keep ended sessions and tokens in the shared cache or database."
         }
+        (PodReason::StaleCache, _) => {
+            "Keep cached users in the shared cache and forget them there when they change; never compare passwords with a \
+             copy in the process or with a database that lags."
+        }
         (PodReason::KeyMismatch, Django) => {
             "Settings: SECRET_KEY = os.environ[\"SECRET_KEY\"], and no get_random_secret_key(). Tokens with a SIGNING_KEY of their own: leave accessTokenKey out of the recipe."
         }

@@ -42,6 +42,11 @@ pub(super) fn told(seen: &Observations, step: &Step) -> String {
         Action::Refresh => format!("{at}, at the refresh of a token of {of},"),
         Action::Refreshed => format!("{at}, given the refreshed access token,"),
         Action::Logout => format!("{at}, at logout,"),
+        Action::ChangePassword => format!("{at}, asked to change the canary's password,"),
+        Action::OldPassword => format!("{at}, given the password as it was before a change,"),
+        Action::NewPassword => format!("{at}, given the changed password,"),
+        Action::RestorePassword => format!("{at}, asked to change the canary's password back,"),
+        Action::LeftPassword => format!("{at}, given a password that an earlier exchange may have left,"),
         Action::Replay(artifact) => format!("{at}, given the {} after logout,", artifact.noun()),
     };
     format!("{asked} {}", answered(step))

@@ -13,6 +13,7 @@ mod hostname;
 mod login;
 mod observation;
 mod pair;
+mod password;
 mod replica;
 mod revocation;
 mod silence;
@@ -98,6 +99,7 @@ const CHAIN: &[Check] = &[
     hostname::cookie_out_of_scope,
     login::redirected,
     login::turned_away_at_the_door,
+    password::left_behind,
     login::refused,
     login::wrong_identity,
     login::not_in_the_database,
@@ -115,6 +117,9 @@ const CHAIN: &[Check] = &[
     revocation::logout_fails,
     revocation::lives_on,
     revocation::not_as_declared,
+    password::stale_cache,
+    password::witness_is_stale,
+    password::change_fails,
 ];
 
 /// What an exchange says about its subject.
@@ -192,6 +197,10 @@ fn verified(observations: &Observations) -> Finding {
     };
     if evidence::database(observations) == Some(true) {
         text.push_str(", connected to the declared database");
+    }
+    if let Some(remark) = password::remark(observations) {
+        text.push_str(". ");
+        text.push_str(remark);
     }
     if revocation::not_revocable(observations) {
         text.push_str(". A session can't be ended before it expires: it is kept in a signed cookie");

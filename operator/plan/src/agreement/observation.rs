@@ -118,6 +118,17 @@ pub enum Action {
     Refreshed,
     /// End the session.
     Logout,
+    /// Change the canary's password.
+    ChangePassword,
+    /// Log in with the password as it was before the change.
+    OldPassword,
+    /// Log in with the password as it is after the change.
+    NewPassword,
+    /// Change the password back.
+    RestorePassword,
+    /// Log in with the password that an exchange gave the canary for a moment, where the declared one was refused: an
+    /// exchange that was cut off may have left it. A step only where it was accepted.
+    LeftPassword,
     /// Use an artifact after its session has ended: at the replica where it was ended (V0), then at the other (V1).
     Replay(Artifact),
 }

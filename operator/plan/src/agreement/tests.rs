@@ -18,6 +18,7 @@ use Role::{Subject as S, Witness as W};
 
 mod edge;
 mod hostname;
+mod passwords;
 mod rows;
 
 /// A whole exchange in which everything is as it should be; each row changes something about it.

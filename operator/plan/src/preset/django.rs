@@ -73,6 +73,7 @@ pub(super) fn preset() -> Preset {
                 refresh_field: Some("refresh".into()),
                 access_token: AfterLogout::Accepted,
             }),
+            change_password: None,
         }),
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn preset() -> Preset {
                 refresh_field: Some("refresh_token".into()),
                 access_token: AfterLogout::Accepted,
             }),
+            change_password: None,
         }),
     }
 }

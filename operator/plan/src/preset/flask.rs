@@ -57,6 +57,7 @@ pub(super) fn preset() -> Preset {
                 refresh_field: None,
                 access_token: AfterLogout::Accepted,
             }),
+            change_password: None,
         }),
     }
 }

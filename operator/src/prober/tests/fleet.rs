@@ -84,7 +84,7 @@ impl Examiner for Fleet {
         _: &ProbeRequest,
         subject: &ProbeTarget,
         witness: Option<&ProbeTarget>,
-        _: bool,
+        _: Extras,
     ) -> Observations {
         tokio::time::sleep(Duration::from_millis(500)).await;
         self.calls.lock().unwrap().push(subject.pod.clone());
