@@ -10,7 +10,7 @@ use super::{Finding, Observations};
 pub(super) fn instead(seen: &Observations, found: Finding) -> Finding {
     use PodReason::{
         Ambiguous, CanaryMissing, LocalDatabase, LocalRevocation, LocalSession, RecipeMismatch,
-        SchemaMismatch, StaleReplica,
+        SchemaMismatch, StaleCache, StaleReplica,
     };
     let explained = matches!(
         found.reason,
@@ -21,6 +21,7 @@ pub(super) fn instead(seen: &Observations, found: Finding) -> Finding {
             | LocalSession
             | RecipeMismatch
             | SchemaMismatch
+            | StaleCache
             | StaleReplica
     );
     if seen.replica_behind != Some(true) || !explained {

@@ -88,3 +88,17 @@ fn an_old_password_that_lives_on_everywhere_is_told() {
         "{message}"
     );
 }
+
+/// A copy of the database that lags keeps the old password too, and heals.
+#[test]
+fn a_stale_password_behind_a_lagging_replica_is_held_against_nobody() {
+    let mut seen = changed(&[(OldPassword, W, Rejected), (OldPassword, S, Accepted)]);
+    seen.replica_behind = Some(true);
+    let proof = judge(&seen, "c1");
+    assert_eq!(
+        (proof.verdict, proof.reason),
+        (Verdict::Unknown, PodReason::StaleReplica),
+        "{}",
+        proof.message
+    );
+}
