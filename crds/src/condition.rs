@@ -19,6 +19,8 @@ pub enum ConditionType {
     Migrated,
     /// The ledger holds every declared seed.
     Seeded,
+    /// What the image's servers would use is what is declared.
+    PreflightPassed,
     /// The controllers have carried out what was applied.
     WorkloadReady,
     /// Every replica has proved that it honours what the others issue.
@@ -27,7 +29,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Every type, in the order in which they stand in status.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
@@ -35,6 +37,7 @@ impl ConditionType {
         Self::DataStoresReady,
         Self::Migrated,
         Self::Seeded,
+        Self::PreflightPassed,
         Self::WorkloadReady,
         Self::ReplicasAgree,
     ];
@@ -49,6 +52,7 @@ impl ConditionType {
             Self::DataStoresReady => "DataStoresReady",
             Self::Migrated => "Migrated",
             Self::Seeded => "Seeded",
+            Self::PreflightPassed => "PreflightPassed",
             Self::WorkloadReady => "WorkloadReady",
             Self::ReplicasAgree => "ReplicasAgree",
         }
@@ -129,6 +133,18 @@ reasons! {
     CreatingCanary,
     /// The canary account could not be created.
     CanaryFailed = person,
+    /// Preflight is at work.
+    CheckingFacts,
+    /// Preflight's command failed or said nothing usable: nothing is known, and nothing is refused for it.
+    FactsUnavailable,
+    /// Preflight: the servers would use another database than the declared one.
+    LocalDatabase = person,
+    /// Preflight: the servers would sign with a key that isn't in the declared ring.
+    KeyMismatch = person,
+    /// Preflight: the servers would keep sessions to themselves.
+    LocalSession = person,
+    /// Preflight: the servers would refuse requests for the declared hostname.
+    HostnameMismatch = person,
     /// Pods are being started or replaced.
     RollingOut,
     /// Pods of this revision don't start.

@@ -8,6 +8,7 @@ pub mod edge;
 pub mod environment;
 pub mod meta;
 pub mod observe;
+pub mod preflight;
 mod quantity;
 pub mod recipe;
 pub mod spec;

@@ -11,7 +11,7 @@ pub const FINALIZER: &str = "accord.dev/delete-data";
 
 /// Label: the name of the `AuthService` an object belongs to.
 pub const LABEL_SERVICE: &str = "accord.dev/service";
-/// Label: what an object is for: `server`, `postgres`, `cache`, `migration`, `seed`, `canary`.
+/// Label: what an object is for: `server`, `postgres`, `cache`, `migration`, `seed`, `canary`, `preflight`.
 pub const LABEL_ROLE: &str = "accord.dev/role";
 /// Label: the revision that a pod template or a Job was rendered from.
 pub const LABEL_REVISION: &str = "accord.dev/revision";

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::edge::EdgeCheck;
 use crate::environment::Environment;
 use crate::observe::{Mode, PodSelector};
+use crate::preflight::Preflight;
 use crate::recipe::Recipe;
 use crate::status::AuthServiceStatus;
 
@@ -120,6 +121,9 @@ pub struct AuthServiceSpec {
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(b, a.name == b.name))").message("spec.seeds has two entries with the same name: the ledger records a seed under its name. Rename one."))]
     pub seeds: Vec<Seed>,
+    /// What is asked of an image before the first pod of a revision starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<Preflight>,
     /// How agreement is proved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::edge::EdgeStatus;
+use crate::preflight::PreflightStatus;
 use crate::urls::Urls;
 use crate::verification::{PodReason, Verdict};
 
@@ -51,6 +52,9 @@ pub struct AuthServiceStatus {
     /// Migrations and seeds of the declared revision, as the ledger has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Run>,
+    /// What the declared revision's servers would use, as its image told before the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightStatus>,
 }
 
 /// Whether the replicas agree, and why not.

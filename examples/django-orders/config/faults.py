@@ -1,7 +1,7 @@
 """The faults of the incident reports, each chosen by `ORDERS_FAULT`. Nothing here is part of a right application.
 
 Jobs are given the servers' environment, and must stay right: a fault begins where gunicorn starts (`start`), and its
-workers inherit that by their fork. A database of the pod's own is the exception: once the server has made the file,
+workers inherit that by their fork. Who asks what a server would use (`ACCORD_FACTS`) is told of the fault too. A database of the pod's own is the exception: once the server has made the file,
 `manage.py` in the same pod finds it too, as whoever ran commands on one machine did.
 """
 
@@ -38,7 +38,8 @@ FROM_NOW_ON = LOCAL / "orders-from-now-on"
 # As in the report: the same for every machine, in the code.
 SEEDED_PASSWORD = "a password in the code"
 
-serving = False
+# True in what serves, and in a process that says what a server would use.
+serving = "ACCORD_FACTS" in os.environ
 
 
 def start():
@@ -50,6 +51,10 @@ def start():
         manage("migrate", "--noinput")
     if FAULT == "local-database-seeded":
         manage("create_demo_users", DEMO_USERS_PASSWORD=SEEDED_PASSWORD)
+    make_key()
+
+
+def make_key():
     if FAULT == "key-per-start":
         from django.core.management.utils import get_random_secret_key
 
@@ -70,7 +75,7 @@ def workers(declared):
 
 def change(settings):
     """The settings of a process that has the fault."""
-    if IMAGE_IS_SQLITE or (FAULT in LOCAL_DATABASES and SQLITE.exists()):
+    if IMAGE_IS_SQLITE or (FAULT in LOCAL_DATABASES and (serving or SQLITE.exists())):
         settings["DATABASES"] = {
             "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(SQLITE)}
         }
@@ -150,3 +155,8 @@ def believe_the_lookup_cache():
 
     lookup.cache = caches["memory"]
     CachedLookupBackend.confirm = lambda backend, known, username: User.objects.get(pk=known.pk)
+
+
+if serving:
+    # Before the settings read it.
+    make_key()

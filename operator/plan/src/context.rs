@@ -99,6 +99,7 @@ impl<'a> Context<'a> {
             env: &[],
             migration: &[],
             canary: &[],
+            facts: &[],
             recipe: None,
         })
     }

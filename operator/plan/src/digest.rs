@@ -26,6 +26,17 @@ pub fn short_hmac(key: &[u8], bytes: &[u8]) -> String {
     text
 }
 
+/// How many hexadecimal digits of a key's fingerprint are shown: 64 bits.
+const FINGERPRINT_DIGITS: usize = 16;
+
+/// A key's fingerprint, as facts commands print it: HMAC-SHA-256 under the ring's active key, so that only who has the ring
+/// can tell whether a guess is right.
+pub fn fingerprint(active: &[u8], key: &[u8]) -> String {
+    let mut text = hex(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, active), key).as_ref());
+    text.truncate(FINGERPRINT_DIGITS);
+    text
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()

@@ -17,6 +17,15 @@ pub enum Gate {
         /// What is waited for, or what a person has to do.
         message: String,
     },
+    /// It may, although this phase hasn't shown what it is there for.
+    Waived {
+        /// True when the contrary was shown, false when nothing was.
+        refuted: bool,
+        /// Why.
+        reason: Reason,
+        /// What was found, for people.
+        message: String,
+    },
 }
 
 impl Gate {
@@ -37,14 +46,14 @@ impl Gate {
 
     /// True when what comes next may begin.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Open { .. })
+        !matches!(self, Self::Closed { .. })
     }
 
-    /// The reason of a closed gate.
+    /// The reason of a gate that isn't simply open.
     pub fn reason(&self) -> Option<Reason> {
         match self {
             Self::Open { .. } => None,
-            Self::Closed { reason, .. } => Some(*reason),
+            Self::Closed { reason, .. } | Self::Waived { reason, .. } => Some(*reason),
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Role {
     Seed,
     /// The canary's provisioning.
     Canary,
+    /// What is asked of an image before its servers start.
+    Preflight,
     /// Credentials, bindings, identities.
     Config,
 }
@@ -35,6 +37,7 @@ impl Role {
             Self::Migration => "migration",
             Self::Seed => "seed",
             Self::Canary => "canary",
+            Self::Preflight => "preflight",
             Self::Config => "config",
         }
     }

@@ -21,6 +21,7 @@ pub mod observed;
 pub mod outcome;
 pub mod phases;
 pub mod plan;
+pub mod preflight;
 pub mod preset;
 pub mod probe;
 mod prune;

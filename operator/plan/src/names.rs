@@ -100,6 +100,11 @@ impl Names {
         format!("{}-canary-{revision}", self.0)
     }
 
+    /// The Job that asks an image what its servers would use.
+    pub fn preflight_job(&self, revision: &str) -> String {
+        format!("{}-preflight-{revision}", self.0)
+    }
+
     /// The `ControllerRevision` of a released declaration.
     pub fn revision(&self, revision: &str) -> String {
         format!("{}-{revision}", self.0)
@@ -118,6 +123,7 @@ mod tests {
             names.postgres(),
             names.cache_config(),
             names.migration_job("0123456789"),
+            names.preflight_job("0123456789"),
             names.binding("0123456789"),
             seed,
         ] {

@@ -18,7 +18,9 @@ use crate::observe;
 use crate::observed::Observed;
 use crate::outcome::{Action, Checks, Event, Plan};
 use crate::phases::runs::Bench;
-use crate::phases::{Draft, credentials, data_stores, edge, isolation, runs, verification, workload};
+use crate::phases::{
+    Draft, credentials, data_stores, edge, isolation, preflight, runs, verification, workload,
+};
 use crate::probe::ProbeRequest;
 use crate::prune;
 use crate::revision::{self, Revision};
@@ -63,7 +65,7 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     gates.push((ConditionType::CredentialsReady, credentials));
     gates.push((ConditionType::DataStoresReady, stores));
 
-    // 2 Migration, seeds and canary of the declared revision. A closed gate stops promotion only.
+    // 2 Migration, seeds, canary and preflight of the declared revision. A closed gate stops promotion only.
     let withdrawn = withdrawn(&context, &declared, released.as_ref());
     let mut runs = Vec::new();
     let sources = workload::sources(&context);
@@ -84,11 +86,21 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
             remember(gate);
         }
     }
+    let ready = shared && prepared.iter().all(|(_, gate)| gate.is_open());
+    let begun = unchanged || under_way;
+    let (preflight, asked_of_image) = preflight::run(
+        &context,
+        &declared,
+        sources.as_ref().filter(|_| ready),
+        begun,
+        &mut draft,
+    );
+    prepared.push((ConditionType::PreflightPassed, preflight));
     let promotable = prepared.iter().all(|(_, gate)| gate.is_open()) && withdrawn.is_none();
     gates.extend(prepared);
 
     // 3 The servers: of the declared revision once it is prepared, else of the released one.
-    let serving = if promotable || unchanged || under_way {
+    let serving = if promotable || begun {
         Some(&declared)
     } else {
         released.as_ref()
@@ -122,6 +134,7 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
         consistency: Some(consistency),
         identity: Some(recorded.identity),
         runs,
+        preflight: asked_of_image,
         ..AuthServiceStatus::default()
     };
     let status = status::compose(&context, &findings, rest);
@@ -191,10 +204,8 @@ fn prepare(
         waiting()
     };
     let seeds = if seeds.is_open() {
-        match runs::canary(context, &bench, draft) {
-            Gate::Open { .. } => seeds,
-            closed @ Gate::Closed { .. } => closed,
-        }
+        let canary = runs::canary(context, &bench, draft);
+        if canary.is_open() { seeds } else { canary }
     } else {
         seeds
     };
@@ -256,6 +267,7 @@ fn refused(
     let rest = AuthServiceStatus {
         consistency: Some(verification::consistency(context)),
         identity: Some(context.identity.identity.clone()),
+        preflight: context.stored_status().and_then(|s| s.preflight.clone()),
         ..AuthServiceStatus::default()
     };
     let status = status::compose(context, &findings, rest);

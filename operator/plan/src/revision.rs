@@ -31,6 +31,7 @@ fn essence(spec: &AuthServiceSpec) -> AuthServiceSpec {
         replicas: 1,
         database: None,
         cache: None,
+        preflight: None,
         deletion_policy: DeletionPolicy::default(),
         verification: spec
             .verification
@@ -54,6 +55,7 @@ fn effective(own: AuthServiceSpec, today: &AuthServiceSpec) -> AuthServiceSpec {
         replicas: today.replicas,
         database: today.database.clone(),
         cache: today.cache.clone(),
+        preflight: today.preflight.clone(),
         deletion_policy: today.deletion_policy,
         ..own
     }

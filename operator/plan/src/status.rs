@@ -63,6 +63,14 @@ pub fn compose(context: &Context, findings: &Findings, rest: AuthServiceStatus) 
     for (kind, gate) in &findings.gates {
         match gate {
             Gate::Open { message } => conditions.set(*kind, "True", Reason::Succeeded, message),
+            Gate::Waived {
+                refuted,
+                reason,
+                message,
+            } => {
+                let status = if *refuted { "False" } else { "Unknown" };
+                conditions.set(*kind, status, *reason, message);
+            }
             Gate::Closed { reason, message } if open || *reason != Reason::WaitingForEarlierPhase => {
                 conditions.set(*kind, "False", *reason, message);
             }
@@ -151,7 +159,7 @@ fn candidate(context: &Context, findings: &Findings) -> Option<Candidate> {
 /// Ready, Reconciling, Stalled.
 fn summary(findings: &Findings, conditions: &mut Conditions) {
     let closed = findings.gates.iter().find_map(|(_, gate)| match gate {
-        Gate::Open { .. } => None,
+        Gate::Open { .. } | Gate::Waived { .. } => None,
         Gate::Closed { reason, message } => Some((*reason, message.clone())),
     });
     let withdrawn = findings.withdrawn.as_ref().map(|(reason, message)| {

@@ -1,5 +1,5 @@
-//! Jobs that run in the service's own image: the migration, the seeds, the canary. `accord-runner`, copied in by an init
-//! container, runs the command: under a lock, and with a row in the ledger.
+//! Jobs that run in the service's own image: the migration, the seeds, the canary, preflight. `accord-runner`, copied in by
+//! an init container, runs the command: under a lock, and with a row in the ledger; preflight's without either.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::labels::{self, Role};
 pub struct Task<'a> {
     /// The Job's name.
     pub name: String,
-    /// `migration`, `seed` or `canary`.
+    /// `migration`, `seed`, `canary` or `preflight`.
     pub role: Role,
     /// The name in the ledger.
     pub entry: &'a str,
@@ -71,8 +71,7 @@ pub fn task(
         volumes.push(volume);
         mounts.push(pod::mount("ledger", RUNNER_DIR, true));
     }
-    let mut command: Vec<String> = [
-        format!("{BIN}/accord-runner").as_str(),
+    let run = [
         "run",
         "--kind",
         task.role.as_str(),
@@ -82,9 +81,12 @@ pub fn task(
         task.revision,
         "--service",
         &context.ledger_key(),
-    ]
-    .map(str::to_owned)
-    .into();
+    ];
+    let mut command = vec![format!("{BIN}/accord-runner")];
+    match task.role {
+        Role::Preflight => command.push("facts".into()),
+        _ => command.extend(run.map(str::to_owned)),
+    }
     command.extend(task.runner_args);
     command.push("--".into());
     command.extend(task.command);
@@ -99,7 +101,7 @@ pub fn task(
         .spec()
         .database
         .as_ref()
-        .filter(|d| d.managed.is_some())
+        .filter(|d| d.managed.is_some() && with_ledger)
         .map(|_| "migrate")
     {
         env.push(pod::plain("ACCORD_MIGRATION_ROLE", user));

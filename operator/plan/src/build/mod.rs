@@ -6,6 +6,7 @@ pub mod deployment;
 pub mod job;
 pub mod pdb;
 pub mod pod;
+pub mod preflight;
 pub mod probes;
 pub mod secret;
 pub mod service;

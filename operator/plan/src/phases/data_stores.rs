@@ -1,8 +1,8 @@
 //! Data stores: managed Postgres and cache, or the check of external ones. The gate opens when they answer with the
 //! recorded identity.
 
-use accord_crds::meta::ANNOTATION_RETRY;
 use accord_crds::spec::{BindingSource, Storage};
+use accord_crds::meta::{ANNOTATION_RETRY, LABEL_ROLE};
 use accord_crds::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::Pod;
 
@@ -315,12 +315,13 @@ fn ready_pod(context: &Context, name: &str) -> Result<String, String> {
     Err(format!("Pod {name} isn't ready: {}", detail.trim()))
 }
 
-/// How the Jobs stand: a change is a reason to read the ledger again.
+/// How the Jobs stand: a change is a reason to read the ledger again. Preflight's has to do with no ledger.
 fn jobs_seen(context: &Context) -> String {
     let states: Vec<String> = context
         .observed
         .objects
         .of(Kind::Job)
+        .filter(|job| job.label(LABEL_ROLE) != Some(Role::Preflight.as_str()))
         .map(|job| {
             let status = &job.value["status"];
             format!("{}:{}:{}", job.uid(), status["succeeded"], status["failed"])

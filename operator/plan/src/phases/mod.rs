@@ -4,6 +4,7 @@ pub mod credentials;
 pub mod data_stores;
 pub mod edge;
 pub mod isolation;
+pub mod preflight;
 pub mod runs;
 pub mod standing;
 pub mod verification;

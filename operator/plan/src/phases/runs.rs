@@ -208,7 +208,8 @@ fn elsewhere(context: &Context) -> &'static str {
     }
 }
 
-fn owned(command: &[&str]) -> Vec<String> {
+/// A command of a preset.
+pub(super) fn owned(command: &[&str]) -> Vec<String> {
     command.iter().map(|s| (*s).to_owned()).collect()
 }
 
@@ -356,14 +357,20 @@ impl Pursuit<'_> {
     }
 }
 
-enum JobState<'a> {
+/// How far a Job is.
+pub(super) enum JobState<'a> {
+    /// There is none.
     Absent,
+    /// It hasn't ended.
     Running,
+    /// It did what it was for.
     Succeeded(&'a Object),
+    /// It didn't, and isn't tried again.
     Failed(&'a Object),
 }
 
-fn job_state<'a>(context: &Context<'a>, name: &str) -> JobState<'a> {
+/// How far the Job of a name is.
+pub(super) fn job_state<'a>(context: &Context<'a>, name: &str) -> JobState<'a> {
     let Some(job) = context.observed.objects.get(Kind::Job, name) else {
         return JobState::Absent;
     };
@@ -382,7 +389,7 @@ fn job_state<'a>(context: &Context<'a>, name: &str) -> JobState<'a> {
 }
 
 /// True when a person asked for another try after this Job was made.
-fn again(context: &Context, job: &Object) -> bool {
+pub(super) fn again(context: &Context, job: &Object) -> bool {
     let asked = context.annotation(ANNOTATION_RETRY);
     !asked.is_empty() && job.annotation(ANNOTATION_RETRIED) != Some(asked)
 }
@@ -396,7 +403,7 @@ fn pods<'a>(context: &Context<'a>, job: &'a str) -> impl Iterator<Item = &'a Obj
 }
 
 /// What a running Job waits for.
-fn waiting_for(context: &Context, job: &str) -> String {
+pub(super) fn waiting_for(context: &Context, job: &str) -> String {
     let why = pods(context, job)
         .find_map(crate::phases::workload::not_starting)
         .map(|why| format!(": {why}"));
@@ -404,7 +411,7 @@ fn waiting_for(context: &Context, job: &str) -> String {
 }
 
 /// The runner's last words, as kubelet keeps them.
-fn failure(context: &Context, job: &str) -> String {
+pub(super) fn failure(context: &Context, job: &str) -> String {
     pods(context, job)
         .filter_map(|p| {
             let statuses = p.value["status"]["containerStatuses"].as_array()?;

@@ -10,6 +10,7 @@ pub(super) fn preset() -> Preset {
         env: &[],
         migration: &[],
         canary: &[],
+        facts: &[],
         recipe: None,
     }
 }

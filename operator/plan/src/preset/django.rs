@@ -43,6 +43,13 @@ pub(super) fn preset() -> Preset {
         env: &[("FORWARDED_ALLOW_IPS", "*")],
         migration: &["python", "manage.py", "migrate", "--noinput"],
         canary: &["python", "manage.py", "shell", "-c", CANARY],
+        facts: &[
+            "python",
+            "manage.py",
+            "shell",
+            "-c",
+            include_str!("facts/django.py"),
+        ],
         recipe: Some(Recipe {
             csrf: None,
             login: Login {

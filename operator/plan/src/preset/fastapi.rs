@@ -30,6 +30,7 @@ pub(super) fn preset() -> Preset {
         migration: &["python", "-m", "alembic", "upgrade", "head"],
         // FastAPI knows no users: the application brings the module.
         canary: &["python", "-m", "app.canary"],
+        facts: &["python", "-c", include_str!("facts/fastapi.py")],
         recipe: Some(Recipe {
             csrf: Some(Csrf {
                 path: "/api/auth/csrf".into(),

@@ -31,6 +31,7 @@ pub(super) fn preset() -> Preset {
         migration: &["python", "-m", "flask", "db", "upgrade"],
         // Flask knows no users: the application brings the command.
         canary: &["python", "-m", "flask", "create-canary"],
+        facts: &["python", "-c", include_str!("facts/flask.py")],
         recipe: Some(Recipe {
             csrf: None,
             login: Login {

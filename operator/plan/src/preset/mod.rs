@@ -23,6 +23,8 @@ pub struct Preset {
     pub migration: &'static [&'static str],
     /// The command that makes sure that the canary exists.
     pub canary: &'static [&'static str],
+    /// The command that prints what the servers would use (`preflight`).
+    pub facts: &'static [&'static str],
     /// How to log in.
     pub recipe: Option<Recipe>,
 }

@@ -10,6 +10,7 @@ mod initdb;
 mod isolation;
 mod kept;
 mod observe;
+mod preflight;
 mod properties;
 mod repair;
 mod request;

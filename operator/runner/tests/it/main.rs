@@ -8,6 +8,7 @@
     unreachable_pub
 )]
 
+mod facts;
 mod faults;
 mod ledger;
 mod once;

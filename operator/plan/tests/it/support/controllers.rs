@@ -7,6 +7,7 @@ use accord_plan::{Kind, Object, ObjectKey};
 use serde_json::{Value, json};
 
 use super::api::{Api, array};
+use super::facts;
 use super::fate::Fate;
 use super::stores::Stores;
 
@@ -227,6 +228,10 @@ fn work(api: &mut Api, stores: &mut Stores, fate: &Fate, job: &Object) {
         .as_str()
         .unwrap()
         .to_owned();
+    if kind == "preflight" {
+        let (message, code) = facts::answer(api, fate.told.get(&image));
+        return end(api, job, &pod, code, &message);
+    }
     let in_ledger = kind != "canary";
     let Some(database) = stores.reachable(api) else {
         return;
@@ -264,6 +269,17 @@ fn work(api: &mut Api, stores: &mut Stores, fate: &Fate, job: &Object) {
     if code == 0 {
         database.done.insert((kind, entry, image));
     }
+    end(
+        api,
+        job,
+        &pod,
+        code,
+        &json!({"message": "no such column"}).to_string(),
+    );
+}
+
+/// The end of a Job and of its pod.
+fn end(api: &mut Api, job: &Object, pod: &Object, code: i32, message: &str) {
     let (phase, outcome, count) = if code == 0 {
         ("Succeeded", "Complete", "succeeded")
     } else {
@@ -272,7 +288,6 @@ fn work(api: &mut Api, stores: &mut Stores, fate: &Fate, job: &Object) {
     api.edit(&pod.key, |v| {
         v["status"]["phase"] = phase.into();
         v["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
-        let message = json!({"message": "no such column"}).to_string();
         v["status"]["containerStatuses"][0]["ready"] = false.into();
         v["status"]["containerStatuses"][0]["state"] =
             json!({"terminated": {"exitCode": code, "message": message}});

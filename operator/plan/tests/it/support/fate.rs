@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use accord_crds::{PodReason, Verdict};
 
+use super::facts::Told;
+
 /// By image, and for runs by kind too.
 #[derive(Clone, Default)]
 pub(crate) struct Fate {
@@ -20,6 +22,10 @@ pub(crate) struct Fate {
     pub(crate) fails_when_new: Option<(Verdict, PodReason)>,
     /// Evictions are refused: somebody's budget forbids them.
     pub(crate) budget_forbids: bool,
+    /// What images print when they are asked what their servers would use; the others print what is right.
+    pub(crate) told: BTreeMap<String, Told>,
+    /// Images that must never get a server.
+    pub(crate) refused: BTreeSet<String>,
     /// What the prober says of a diverging pod.
     pub(crate) evidence: String,
 }

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod controllers;
 pub(crate) mod end;
+pub(crate) mod facts;
 pub(crate) mod fate;
 pub(crate) mod fixtures;
 pub(crate) mod stores;

@@ -676,6 +676,11 @@ impl World {
         if live.is_some_and(|l| l["spec"]["template"]["spec"]["containers"][0]["image"] == *image) {
             return;
         }
+        assert!(
+            !self.fate.refused.contains(image),
+            "servers of {image}, which preflight refuses\n{}",
+            self.last_steps()
+        );
         let done = |kind: &str, name: Option<&str>| {
             let mut databases = self.stores.databases.values().chain(&self.stores.external);
             databases.any(|d| {

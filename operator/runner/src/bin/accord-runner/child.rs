@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::redact::Redactor;
@@ -36,6 +36,7 @@ pub(crate) struct Child {
     exit: oneshot::Receiver<i32>,
     ended: Option<i32>,
     output: JoinSet<()>,
+    reaper: JoinHandle<()>,
     tail: Arc<Mutex<Tail>>,
 }
 
@@ -52,15 +53,16 @@ impl Child {
             .spawn()?;
         let group = Pid::from_child(&child);
         let (sender, exit) = oneshot::channel();
+        // `child` isn't waited for by its handle: the reaper waits for all, and two waiters would steal from each other.
+        let reaper = tokio::spawn(reap(signals, group, sender));
         let mut this = Self {
             group,
             exit,
             ended: None,
             output: JoinSet::new(),
+            reaper,
             tail: Arc::default(),
         };
-        // `child` isn't waited for by its handle: the reaper waits for all, and two waiters would steal from each other.
-        tokio::spawn(reap(signals, group, sender));
         if let Some(stdout) = child.stdout.take() {
             this.forward(stdout, io::stdout(), redactor);
         }
@@ -97,8 +99,8 @@ impl Child {
         self.wait().await
     }
 
-    /// Ends what the command left running in its group, waits for the rest of the output, and returns its last lines.
-    pub(crate) async fn finish(mut self) -> String {
+    /// Ends what the command left running in its group, waits for the rest of the output, and returns what is kept of it.
+    pub(crate) async fn finish(mut self) -> Tail {
         // A process in the background would work on the database without the lock.
         self.signal(Signal::KILL);
         let drained = timeout(DRAIN, async { while self.output.join_next().await.is_some() {} }).await;
@@ -107,7 +109,10 @@ impl Child {
                 "something that the command started still holds its output open; not waiting for it"
             );
         }
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner).text()
+        // A command that comes after this one has a reaper of its own.
+        self.reaper.abort();
+        let _ = (&mut self.reaper).await;
+        std::mem::take(&mut self.tail.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn signal(&self, signal: Signal) {

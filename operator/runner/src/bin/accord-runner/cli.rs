@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 const CODES: &str = "\
 Exit codes:
     0  done, or recorded as done already
-    1  the command failed; its own exit code is in the ledger and in the termination message
+    1  the command failed; its own exit code is in the ledger and in the termination message. Or it printed no facts
     2  the arguments are wrong
    69  the database can't be reached within --connect-timeout
    70  the ledger, or the runner itself, failed
@@ -29,7 +29,7 @@ Environment:
   ACCORD_TERMINATION_LOG   where the reason goes as JSON, if the file exists [/dev/termination-log]
   ACCORD_LOG_FORMAT        json for structured logs
   ACCORD_LOG               filter of the logs [info]
-The command gets this environment without ACCORD_* (ACCORD_CANARY_* stays), and with PGOPTIONS extended by
+The command gets this environment without ACCORD_* (ACCORD_CANARY_* and ACCORD_FACTS* stay), and with PGOPTIONS extended by
 lock_timeout and client_connection_check_interval.";
 
 /// Runs a migration or a seed at least once, records it at most once, and never two at a time.
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     },
     /// Run a command under the lock and the ledger
     Run(RunArgs),
+    /// Run a command twice and hand its answers on in the termination message; without a database
+    Facts(FactsArgs),
     /// Print the ledger's rows of a service as JSON
     Ledger {
         /// The `AuthService`, as NAMESPACE/NAME
@@ -92,6 +94,16 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value = "20s", value_parser = duration)]
     pub(crate) grace: Duration,
     /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FactsArgs {
+    /// How long one run may take
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    /// The command and its arguments; it prints a line that begins with {"accordFacts":
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }

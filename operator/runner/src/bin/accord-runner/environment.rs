@@ -67,6 +67,13 @@ pub(crate) fn of_child(lock_timeout: Duration, server_version: i32) -> Vec<(OsSt
     env
 }
 
+/// The same for a command that has to do with no ledger: nothing is added to what it would have without the runner.
+pub(crate) fn of_question() -> Vec<(OsString, OsString)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name_for_child(name)?, value)))
+        .collect()
+}
+
 /// The variable's name in the command, or none if it is Accord's own.
 fn name_for_child(name: OsString) -> Option<OsString> {
     // A name that isn't UTF-8 can't be ours.
@@ -76,7 +83,9 @@ fn name_for_child(name: OsString) -> Option<OsString> {
     if let Some(saved) = text.strip_prefix(SAVED) {
         return Some(saved.into());
     }
-    let ours = text.starts_with("PG") || (text.starts_with("ACCORD_") && !text.starts_with("ACCORD_CANARY_"));
+    let handed_on = ["ACCORD_CANARY_", "ACCORD_FACTS"];
+    let ours = text.starts_with("PG")
+        || (text.starts_with("ACCORD_") && !handed_on.iter().any(|prefix| text.starts_with(prefix)));
     (!ours).then_some(name)
 }
 
@@ -101,6 +110,7 @@ mod tests {
         for (given, expected) in [
             ("HOME", Some("HOME")),
             ("ACCORD_CANARY_PASSWORD", Some("ACCORD_CANARY_PASSWORD")),
+            ("ACCORD_FACTS_KEY", Some("ACCORD_FACTS_KEY")),
             ("ACCORD_SAVED_PGSSLMODE", Some("PGSSLMODE")),
             ("ACCORD_LEDGER_URL_FILE", None),
             ("ACCORD_CLEAN", None),

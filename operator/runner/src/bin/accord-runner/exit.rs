@@ -15,6 +15,8 @@ use crate::tail;
 pub(crate) enum Stop {
     #[error("the command ended with {code}{}", again(*recorded))]
     CommandFailed { code: i32, recorded: bool },
+    #[error("the facts command {problem}")]
+    NoFacts { problem: String },
     #[error("{path}: {problem}. Mount the ledger role's direct URL there, or set ACCORD_LEDGER_URL_FILE")]
     UrlFile { path: String, problem: String },
     #[error("the database didn't answer within {waited:?}; last error: {source}")]
@@ -65,7 +67,7 @@ impl Stop {
     /// The exit codes of `--help`.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::CommandFailed { .. } => 1,
+            Self::CommandFailed { .. } | Self::NoFacts { .. } => 1,
             Self::Unreachable { .. } => 69,
             Self::Ledger(ledger::Error::LockNotHeld) | Self::LockLost { .. } => 74,
             Self::Ledger(_) | Self::Io { .. } => 70,
@@ -83,6 +85,7 @@ impl Stop {
     pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::CommandFailed { .. } => "CommandFailed",
+            Self::NoFacts { .. } => "NoFacts",
             Self::UrlFile { .. } => "LedgerUrlInvalid",
             Self::Unreachable { .. } => "DatabaseUnreachable",
             Self::Pooled { .. } => "PooledUrl",
@@ -122,7 +125,6 @@ const LIMIT: usize = 2048;
 
 /// Writes the termination message where the file exists. A failure to write it never changes the outcome.
 pub(crate) fn write_termination(result: Result<&str, &Stop>, output: &str, redactor: &Redactor) {
-    let path = std::env::var_os("ACCORD_TERMINATION_LOG").unwrap_or_else(|| "/dev/termination-log".into());
     let json = match result {
         Ok(reason) => render(0, None, reason, "", ""),
         Err(stop) => {
@@ -136,6 +138,16 @@ pub(crate) fn write_termination(result: Result<&str, &Stop>, output: &str, redac
             )
         }
     };
+    write(&json);
+}
+
+/// Writes the answers of a facts command in place of the tail.
+pub(crate) fn write_answers(answers: &[serde_json::Value]) {
+    write(&serde_json::json!({"exitCode": 0, "reason": "Answered", "facts": answers}).to_string());
+}
+
+fn write(json: &str) {
+    let path = std::env::var_os("ACCORD_TERMINATION_LOG").unwrap_or_else(|| "/dev/termination-log".into());
     let Ok(mut file) = OpenOptions::new().write(true).truncate(true).open(path) else {
         return;
     };

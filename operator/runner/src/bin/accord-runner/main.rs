@@ -14,6 +14,7 @@ mod connect;
 mod decide;
 mod environment;
 mod exit;
+mod facts;
 mod heartbeat;
 mod install;
 mod pooler;
@@ -65,7 +66,8 @@ fn main() -> ExitCode {
         },
     };
     let result = report.result.as_ref().map(|reason| *reason);
-    if matches!(cli.command, Command::Run(_)) {
+    let answered = matches!(cli.command, Command::Facts(_)) && result.is_ok();
+    if matches!(cli.command, Command::Run(_) | Command::Facts(_)) && !answered {
         exit::write_termination(result, &report.tail, &redactor);
     }
     match report.result {
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
 async fn dispatch(command: &Command, redactor: &mut Redactor) -> Report {
     let result = match command {
         Command::Run(args) => return run::run(args, redactor).await,
+        Command::Facts(args) => return facts::ask(args, redactor).await,
         Command::Install { dir } => install::install(dir)
             .map(|path| {
                 tracing::info!(path = %path.display(), "installed");

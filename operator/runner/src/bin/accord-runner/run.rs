@@ -268,7 +268,7 @@ async fn supervise(
             }
         }
     };
-    *tail = child.finish().await;
+    *tail = child.finish().await.text();
     ended
 }
 

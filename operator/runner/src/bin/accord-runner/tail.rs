@@ -1,19 +1,26 @@
-//! The last lines of the command's output, bounded.
+//! The last lines of the command's output, bounded; and the one line that is an answer, whatever comes after it.
 
 use std::collections::VecDeque;
 
 use accord_runner::ledger::TAIL_BYTES;
 
-/// Keeps the last [`TAIL_BYTES`] of redacted lines.
+/// How the line begins that a facts command answers with.
+pub(crate) const ANSWER: &str = "{\"accordFacts\":";
+
+/// Keeps the last [`TAIL_BYTES`] of redacted lines, and the last answer whole.
 #[derive(Debug, Default)]
 pub(crate) struct Tail {
     lines: VecDeque<String>,
     bytes: usize,
+    answer: Option<String>,
 }
 
 impl Tail {
     /// Adds a line, without its newline. Postgres' text can't hold NUL.
     pub(crate) fn push(&mut self, line: &str) {
+        if line.starts_with(ANSWER) {
+            self.answer = Some(line.to_owned());
+        }
         let line = last_bytes(line, TAIL_BYTES).replace('\0', "");
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
@@ -23,6 +30,11 @@ impl Tail {
             };
             self.bytes -= oldest.len() + 1;
         }
+    }
+
+    /// The last line that began as an answer.
+    pub(crate) fn answer(&self) -> Option<&str> {
+        self.answer.as_deref()
     }
 
     /// The lines, joined; at most [`TAIL_BYTES`].
