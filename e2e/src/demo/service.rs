@@ -12,11 +12,12 @@ use crate::progress;
 use crate::wait::{Seen, wait};
 
 /// The phases, as the conditions of status name them, and what a reader calls them.
-const PHASES: [(&str, &str); 6] = [
+const PHASES: [(&str, &str); 7] = [
     ("CredentialsReady", "credentials"),
     ("DataStoresReady", "Postgres and cache"),
     ("Migrated", "migration"),
     ("Seeded", "seeds"),
+    ("PreflightPassed", "what the image would use is what is declared"),
     ("WorkloadReady", "servers"),
     ("ReplicasAgree", "every replica has proved that it agrees"),
 ];

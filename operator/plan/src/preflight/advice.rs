@@ -15,9 +15,8 @@ pub(super) fn advice(framework: Framework, reason: Reason) -> &'static str {
         }
         (Reason::LocalDatabase, FastApi) => "engine = create_async_engine(os.environ[\"DATABASE_URL\"])",
         (Reason::LocalDatabase, _) => "take the database from its binding",
-        (Reason::KeyMismatch, Django) => "SECRET_KEY = os.environ[\"SECRET_KEY\"]",
+        (Reason::KeyMismatch, Django | FastApi) => "SECRET_KEY = os.environ[\"SECRET_KEY\"]",
         (Reason::KeyMismatch, Flask) => "app.config[\"SECRET_KEY\"] = os.environ[\"SECRET_KEY\"]",
-        (Reason::KeyMismatch, FastApi) => "SECRET_KEY = os.environ[\"SECRET_KEY\"]",
         (Reason::KeyMismatch, _) => "take the key from its binding, and make none at start",
         (Reason::LocalSession, Django) => {
             "CACHES = {\"default\": {\"BACKEND\": \"django.core.cache.backends.redis.RedisCache\", \"LOCATION\": os.environ[\"REDIS_URL\"]}}"

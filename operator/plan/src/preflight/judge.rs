@@ -83,7 +83,8 @@ pub fn judge(declared: &Declared, runs: &[Facts]) -> Judgement {
     origins(declared, facts.origins.as_deref().unwrap_or_default(), &mut out);
     cookies(declared, facts, &mut out);
     if facts.debug == Some(true) && declared.public {
-        out.notes.push("debug mode is on, and environment isn't Development".into());
+        out.notes
+            .push("debug mode is on, and environment isn't Development".into());
     }
     out
 }

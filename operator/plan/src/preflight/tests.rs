@@ -186,6 +186,21 @@ fn what_cannot_be_read_says_so(#[case] message: &str, #[case] why: &str) {
     ("later", None),
     ("image-sqlite", Some(Reason::LocalDatabase)),
 ])]
+#[case("flask-tickets", "tickets", Framework::Flask, &[
+    ("none", None),
+    ("memory-sessions", Some(Reason::LocalSession)),
+    ("key-per-start", Some(Reason::KeyMismatch)),
+    ("non-permanent-session", None),
+    ("cookie-attributes", None),
+])]
+#[case("fastapi-workflows", "workflows", Framework::FastApi, &[
+    ("none", None),
+    ("token-format", None),
+    ("two-formats-in-one-pod", None),
+    ("memory-sessions", Some(Reason::LocalSession)),
+    ("blocking-login", None),
+    ("wrong-environment", None),
+])]
 fn faults_of_the_examples(
     #[case] example: &str,
     #[case] service: &str,

@@ -21,11 +21,11 @@ fn tells(world: &mut World, image: &str, facts: Value) {
         .insert(image.into(), Told::Facts(vec![facts.clone(), facts]));
 }
 
-fn mode(mode: PreflightMode) -> Option<Preflight> {
-    Some(Preflight {
+fn mode(mode: PreflightMode) -> Preflight {
+    Preflight {
         mode: Some(mode),
         command: Vec::new(),
-    })
+    }
 }
 
 /// Status, reason and message of a condition.
@@ -199,7 +199,7 @@ fn report_tells_and_goes_on_and_skip_asks_nothing() {
     let mut world = World::new();
     tells(&mut world, FIRST, facts);
     let mut spec = orders();
-    spec.preflight = mode(PreflightMode::Report);
+    spec.preflight = Some(mode(PreflightMode::Report));
     world.create(spec);
     world.settle();
     assert_eq!(world.serving(), [(FIRST.to_owned(), 3)].into());
@@ -208,7 +208,7 @@ fn report_tells_and_goes_on_and_skip_asks_nothing() {
     assert_eq!(condition(&world, "Ready").0, "True");
     let pods: Vec<String> = world.servers().iter().map(|p| p.uid().to_owned()).collect();
 
-    world.edit(|s| s.preflight = mode(PreflightMode::Skip));
+    world.edit(|s| s.preflight = Some(mode(PreflightMode::Skip)));
     world.settle();
     let (status, _, message) = condition(&world, "PreflightPassed");
     assert_eq!(status, "True");
@@ -218,7 +218,7 @@ fn report_tells_and_goes_on_and_skip_asks_nothing() {
 
     let mut world = World::new();
     let mut spec = orders();
-    spec.preflight = mode(PreflightMode::Skip);
+    spec.preflight = Some(mode(PreflightMode::Skip));
     world.create(spec);
     world.settle();
     assert_eq!((jobs(&world).len(), known(&world)), (0, None));
