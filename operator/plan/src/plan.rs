@@ -17,6 +17,7 @@ use crate::key::Kind;
 use crate::observe;
 use crate::observed::Observed;
 use crate::outcome::{Action, Checks, Event, Plan};
+use crate::phases::preflight::When;
 use crate::phases::runs::Bench;
 use crate::phases::{
     Draft, credentials, data_stores, edge, isolation, preflight, runs, verification, workload,
@@ -86,15 +87,14 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
             remember(gate);
         }
     }
-    let ready = shared && prepared.iter().all(|(_, gate)| gate.is_open());
     let begun = unchanged || under_way;
-    let (preflight, asked_of_image) = preflight::run(
-        &context,
-        &declared,
-        sources.as_ref().filter(|_| ready),
-        begun,
-        &mut draft,
-    );
+    let through = shared && prepared.iter().all(|(_, gate)| gate.is_open());
+    let when = match (begun, through) {
+        (true, _) => When::Begun,
+        (false, true) => When::Now,
+        (false, false) => When::TooEarly,
+    };
+    let (preflight, asked_of_image) = preflight::run(&context, &declared, sources.as_ref(), when, &mut draft);
     prepared.push((ConditionType::PreflightPassed, preflight));
     let promotable = prepared.iter().all(|(_, gate)| gate.is_open()) && withdrawn.is_none();
     gates.extend(prepared);

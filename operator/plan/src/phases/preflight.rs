@@ -25,13 +25,12 @@ use crate::status::bounded;
 /// the next time too.
 const STALE: SignedDuration = SignedDuration::from_mins(5);
 
-/// Asks the declared revision. `sources` are there once the phases before are through; `begun` says that pods of the
-/// revision run already, which is too late to ask.
+/// Asks the declared revision.
 pub fn run(
     context: &Context,
     declared: &Revision,
     sources: Option<&Sources>,
-    begun: bool,
+    when: When,
     draft: &mut Draft,
 ) -> (Gate, Option<PreflightStatus>) {
     let settings = declared.spec.preflight.clone().unwrap_or_default();
@@ -49,36 +48,54 @@ pub fn run(
     }
     let inputs = serde_json::to_vec(&(&declared.digest, &command)).unwrap_or_default();
     let revision = digest::short(&inputs);
-    if let Some(known) = remembered(context, &revision, begun) {
+    if let Some(known) = remembered(context, &revision, when == When::Begun) {
         return (gate(&known, mode), Some(known));
     }
-    if begun {
+    let already = || {
         let gate = Gate::open("Pods of this revision run already: what they use is shown by the exchange.");
-        return (gate, None);
-    }
+        (gate, None)
+    };
     let bound = sources.and_then(|s| {
         let (rendered, binding) = workload::bind(context, declared, s, Audience::Server)?;
         Some((s, rendered, binding))
     });
-    let Some((sources, rendered, binding)) = bound else {
-        let gate = Gate::closed(
-            Reason::WaitingForEarlierPhase,
-            "An earlier phase has to finish first.",
-        );
-        return (gate, None);
+    let Some((sources, rendered, binding)) = bound.filter(|_| when != When::TooEarly) else {
+        return if when == When::Begun {
+            already()
+        } else {
+            let message = "An earlier phase has to finish first.";
+            (Gate::closed(Reason::WaitingForEarlierPhase, message), None)
+        };
     };
     let question = Question {
         context,
         declared,
+        sources,
         revision,
         command,
         rendered,
         binding,
     };
-    match question.pursue(sources, draft) {
+    if when == When::Begun {
+        // Asked, and not written down before the first pod.
+        let known = question.found();
+        return known.map_or_else(already, |known| (gate(&known, mode), Some(known)));
+    }
+    match question.pursue(draft) {
         Ok(known) => (gate(&known, mode), Some(known)),
         Err(message) => (Gate::closed(Reason::CheckingFacts, message), None),
     }
+}
+
+/// Whether it is time to ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The phases before aren't through.
+    TooEarly,
+    /// They are, and no pod of the revision was made.
+    Now,
+    /// Pods of the revision were made: it is too late.
+    Begun,
 }
 
 /// What is in status about this revision. Anything but agreement is asked again on request, while nothing runs yet.
@@ -112,10 +129,19 @@ fn gate(known: &PreflightStatus, mode: PreflightMode) -> Gate {
     }
 }
 
+/// Why an answer can't be read.
+enum Unread {
+    /// It isn't known yet that the pod has ended.
+    Yet,
+    /// There is no pod any more.
+    Gone,
+}
+
 /// One revision to be asked.
 struct Question<'a> {
     context: &'a Context<'a>,
     declared: &'a Revision,
+    sources: &'a Sources,
     revision: String,
     command: Vec<String>,
     rendered: Rendered,
@@ -124,7 +150,7 @@ struct Question<'a> {
 
 impl Question<'_> {
     /// The answer, or what is waited for.
-    fn pursue(self, sources: &Sources, draft: &mut Draft) -> Result<PreflightStatus, String> {
+    fn pursue(self, draft: &mut Draft) -> Result<PreflightStatus, String> {
         let context = self.context;
         let name = context.names.preflight_job(&self.revision);
         let ended = match job_state(context, &name) {
@@ -153,23 +179,41 @@ impl Question<'_> {
             draft.delete.push(ended.clone());
             return Err("Asking the image again what its servers would use.".into());
         }
-        if matches!(job_state(context, &name), JobState::Failed(_)) {
-            return Ok(self.unknown(&failure(context, &name)));
-        }
-        match pod_of(context, ended).map(|pod| said(pod)) {
-            Some(Some(message)) => Ok(match read(message) {
-                Ok(runs) => self.judged(sources, &runs),
-                Err(why) => self.unknown(&why),
-            }),
-            Some(None) => Err(format!("Reading what Job {name} printed.")),
-            None if is_stale(context, ended) => {
+        match self.read(ended) {
+            Ok(known) => Ok(known),
+            Err(Unread::Yet) => Err(format!("Reading what Job {name} printed.")),
+            Err(Unread::Gone) if is_stale(context, ended) => {
                 draft.delete.push(ended.clone());
                 Err("Asking the image again what its servers would use.".into())
             }
-            None => Ok(self.unknown(&format!(
-                "the pod of Job {name} is gone, and what it printed with it"
-            ))),
+            Err(Unread::Gone) => {
+                let why = format!("the pod of Job {name} is gone, and what it printed with it");
+                Ok(self.unknown(&why))
+            }
         }
+    }
+
+    /// The answer of a Job that has ended, if there is one; nothing is asked.
+    fn found(&self) -> Option<PreflightStatus> {
+        let name = self.context.names.preflight_job(&self.revision);
+        match job_state(self.context, &name) {
+            JobState::Succeeded(job) | JobState::Failed(job) if names(job, &self.binding) => {
+                self.read(job).ok()
+            }
+            _ => None,
+        }
+    }
+
+    fn read(&self, job: &Object) -> Result<PreflightStatus, Unread> {
+        let name = &job.key.name;
+        if matches!(job_state(self.context, name), JobState::Failed(_)) {
+            return Ok(self.unknown(&failure(self.context, name)));
+        }
+        let message = said(pod_of(self.context, job).ok_or(Unread::Gone)?).ok_or(Unread::Yet)?;
+        Ok(match read(message) {
+            Ok(runs) => self.judged(&runs),
+            Err(why) => self.unknown(&why),
+        })
     }
 
     fn answer(&self, verdict: Verdict, reason: Option<Reason>, message: &str) -> PreflightStatus {
@@ -189,8 +233,8 @@ impl Question<'_> {
         self.answer(Verdict::Unknown, Some(Reason::FactsUnavailable), &message)
     }
 
-    fn judged(&self, sources: &Sources, runs: &[crate::preflight::Facts]) -> PreflightStatus {
-        let judgement = judge(&self.expected(sources), runs);
+    fn judged(&self, runs: &[crate::preflight::Facts]) -> PreflightStatus {
+        let judgement = judge(&self.expected(), runs);
         if let Some(first) = judgement.contradictions.first() {
             let all: Vec<&str> = judgement
                 .contradictions
@@ -217,7 +261,8 @@ impl Question<'_> {
         self.answer(Verdict::Agrees, None, &message)
     }
 
-    fn expected(&self, sources: &Sources) -> Declared {
+    fn expected(&self) -> Declared {
+        let sources = self.sources;
         let spec = &self.declared.spec;
         let ring = probe::keys(self.context, spec);
         let recipe = spec.verification.as_ref().and_then(|v| v.recipe.clone());
