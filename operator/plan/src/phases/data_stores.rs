@@ -1,8 +1,8 @@
 //! Data stores: managed Postgres and cache, or the check of external ones. The gate opens when they answer with the
 //! recorded identity.
 
-use accord_crds::spec::{BindingSource, Storage};
 use accord_crds::meta::{ANNOTATION_RETRY, LABEL_ROLE};
+use accord_crds::spec::{BindingSource, Storage};
 use accord_crds::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::Pod;
 
