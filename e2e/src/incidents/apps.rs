@@ -68,6 +68,16 @@ pub(super) const ORDERS: App = App {
     }),
 };
 
+/// The preset's recipe, and the request that changes the password: no preset can know whether an application has one.
+pub(super) const ORDERS_CHANGE_PASSWORD: &str = "  verification:
+    recipe:
+      login: {path: /api/auth/login/, sessionCookie: sessionid, accessToken: access, accessTokenKey: KeyRing, refreshToken: refresh}
+      check: {path: /api/auth/me/, username: /username}
+      refresh: {path: /api/auth/refresh/}
+      logout: {path: /api/auth/logout/, refreshField: refresh}
+      changePassword: {path: /api/auth/change-password/, oldField: old_password, newField: new_password}
+";
+
 pub(super) const TICKETS: App = App {
     example: "flask-tickets",
     service: "tickets",

@@ -41,6 +41,8 @@ pub struct Incident {
     update: Outcome,
     /// Stores of its own, and the declaration with them in place of the managed ones.
     stores: Option<Stores>,
+    /// What the spec holds besides, as YAML.
+    besides: &'static str,
     /// How many users are sent to the plain replicas.
     plain_users: usize,
     /// What was done by hand on the plain replicas, as in the report.
@@ -79,6 +81,7 @@ const USUAL: Incident = Incident {
     visit: Kind::Session,
     update: Outcome::Withdrawn,
     stores: None,
+    besides: "",
     plain_users: 60,
     by_hand: plain::ByHand::NOTHING,
 };
@@ -132,6 +135,16 @@ pub const ALL: &[Incident] = &[
         ..USUAL
     },
     Incident {
+        name: "orders-stale-password",
+        reported: "each server believes its own cache of users for five minutes: a changed password is unknown elsewhere",
+        fault: "stale-password",
+        reasons: &["StaleCache"],
+        visit: Kind::Password,
+        besides: apps::ORDERS_CHANGE_PASSWORD,
+        plain_users: 20,
+        ..USUAL
+    },
+    Incident {
         name: "orders-lagging-replica",
         reported: "users and revoked tokens are read from a replica of the database that is behind",
         fault: "lagging-replica",
@@ -180,6 +193,14 @@ pub const ALL: &[Incident] = &[
         app: &apps::WORKFLOWS,
         fault: "memory-sessions",
         reasons: &["LocalSession"],
+        ..USUAL
+    },
+    Incident {
+        name: "workflows-wrong-environment",
+        reported: "the production host isn't in the list of production hosts: cookies for localhost",
+        app: &apps::WORKFLOWS,
+        fault: "wrong-environment",
+        reasons: &["HostnameMismatch"],
         ..USUAL
     },
     Incident {

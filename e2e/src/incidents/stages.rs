@@ -54,7 +54,7 @@ pub(super) fn on<T>(
 
 /// Declared first, mended, without Accord, and as an update.
 fn four_ways(stage: &Stage<'_>) -> Result<Row> {
-    let password = stage.declare("")?;
+    let password = stage.declare(stage.incident.besides)?;
     let user = stage.user(&password);
     let first = stage.first(&user)?;
     progress::say(&format!("   first declaration: {}", first.sentence()));
