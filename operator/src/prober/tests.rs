@@ -21,6 +21,7 @@ mod fake;
 mod edge;
 mod fleet;
 mod passwords;
+mod scale;
 
 use fake::App;
 

@@ -240,6 +240,9 @@ async fn twenty_that_come_at_once_are_proved_with_one_examination_each() {
             begun.elapsed()
         );
     }
+    // One after the other, half a second each and a fifth of a second apart: never more than five a second begin.
+    let took = begun.elapsed().as_millis();
+    assert!((13_800..14_000).contains(&took), "20 in {took} ms");
     assert_eq!(fleet.calls.lock().unwrap().len(), 20);
     assert!(of(&prober, Verdict::Diverges).is_empty());
 }
@@ -323,43 +326,4 @@ async fn a_limited_canary_isolates_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_locked_or_deleted_canary_isolates_nobody() {
     refused(Meaning::Rejected, PodReason::CanaryMissing).await;
-}
-
-/// The requests of one sweep over real servers on loopback: with so many replicas, so many requests.
-async fn requests_of_a_sweep(replicas: u8) -> usize {
-    let app = App::new("k");
-    let mut fakes = Vec::new();
-    for n in 0..replicas {
-        fakes.push(app.replica().serve(&format!("pod-{n:02}"), 20 + n).await);
-    }
-    let targets: Vec<_> = fakes
-        .iter()
-        .map(|f| ProbeTarget {
-            address: f.address.ip(),
-            port: f.address.port(),
-            ..target(&f.name, true)
-        })
-        .collect();
-    let network = Network {
-        client: Client::new(Limits::default()).unwrap(),
-    };
-    let reports = network.sweep(&request(&targets), &targets, 0, 1).await;
-    assert_eq!(reports.len(), targets.len());
-    let agree = |seen: &Observations| accord_plan::agreement::judge(seen, "c1").verdict == Verdict::Agrees;
-    assert!(reports.iter().all(agree));
-    fakes.iter().map(|f| f.app.log.lock().unwrap().len()).sum()
-}
-
-#[tokio::test]
-async fn the_requests_of_a_sweep_grow_linearly() {
-    let (three, ten, fifty) = (
-        requests_of_a_sweep(3).await,
-        requests_of_a_sweep(10).await,
-        requests_of_a_sweep(50).await,
-    );
-    println!("requests of a sweep: 3 replicas {three}, 10 replicas {ten}, 50 replicas {fifty}");
-    let factor = (ten - three) / 7;
-    assert_eq!(ten - three, 7 * factor);
-    assert_eq!(fifty - ten, 40 * factor, "{factor} for each replica");
-    assert!(factor <= 6, "{factor} for each replica");
 }
