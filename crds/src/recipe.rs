@@ -2,11 +2,13 @@
 //!
 //! A recipe names requests and what they answer. It holds no credential: the canary's are put in when it is run.
 
+mod cookie;
 mod password;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cookie::{CookieAttributes, SameSite};
 pub use password::{ChangeMethod, ChangePassword};
 
 /// How to log in, check, refresh and log out. What one replica issues is checked on another.
@@ -76,6 +78,10 @@ pub struct Login {
     /// The session cookie that a login sets, where sessions are used. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_cookie: Option<String>,
+    /// What the session cookie has to be, where that is declared: a replica that sets another one is `CookieAttributes`, and
+    /// isn't admitted. Default: not declared, and attributes aren't looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_cookie_attributes: Option<CookieAttributes>,
     /// The key under which the managed cache keeps a session, where that is known: `{id}` stands for the cookie's value
     /// without a signature, for example `session:{id}`. A session that works and isn't there is a `LocalSession`. Default:
     /// not known, and nobody looks.

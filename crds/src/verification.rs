@@ -37,6 +37,8 @@ pub enum PodReason {
     /// A changed password takes effect later on the replica than where it was changed: the old one is accepted there, or
     /// the new one refused.
     StaleCache,
+    /// Its session cookie isn't what the recipe declares.
+    CookieAttributes,
     /// The replica signs with a key that isn't in the declared ring.
     KeyMismatch,
     /// The replica answers with somebody else's identity.
@@ -83,6 +85,7 @@ impl PodReason {
             Self::LocalSession => "LocalSession",
             Self::LocalRevocation => "LocalRevocation",
             Self::StaleCache => "StaleCache",
+            Self::CookieAttributes => "CookieAttributes",
             Self::KeyMismatch => "KeyMismatch",
             Self::WrongIdentity => "WrongIdentity",
             Self::TokenFormat => "TokenFormat",

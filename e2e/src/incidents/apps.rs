@@ -94,6 +94,17 @@ pub(super) const TICKETS: App = App {
     tokens: None,
 };
 
+/// The preset's recipe, and what the application promises of its cookie.
+pub(super) const TICKETS_COOKIE: &str = "  verification:
+    recipe:
+      login:
+        path: /api/auth/login
+        sessionCookie: session
+        sessionCookieAttributes: {sameSite: Lax, lifetimeSeconds: 2678400}
+      check: {path: /api/auth/me, username: /username}
+      logout: {path: /api/auth/logout}
+";
+
 pub(super) const WORKFLOWS: App = App {
     example: "fastapi-workflows",
     service: "workflows",

@@ -172,6 +172,24 @@ pub const ALL: &[Incident] = &[
         ..USUAL
     },
     Incident {
+        name: "tickets-non-permanent-session",
+        reported: "the session isn't marked permanent: it ends with the browser, and not after 31 days",
+        app: &apps::TICKETS,
+        fault: "non-permanent-session",
+        reasons: &["CookieAttributes"],
+        besides: apps::TICKETS_COOKIE,
+        ..USUAL
+    },
+    Incident {
+        name: "tickets-cookie-attributes",
+        reported: "a cookie without Secure, HttpOnly and SameSite",
+        app: &apps::TICKETS,
+        fault: "cookie-attributes",
+        reasons: &["CookieAttributes"],
+        besides: apps::TICKETS_COOKIE,
+        ..USUAL
+    },
+    Incident {
         name: "workflows-token-format",
         reported: "tokens of two formats in one fleet",
         app: &apps::WORKFLOWS,

@@ -28,6 +28,7 @@ impl Exchange<'_> {
                 witness: witness.map(|w| w.name.clone()),
                 conventions: run.conventions(),
                 after_logout: run.after_logout(),
+                declared_cookie: self.recipe.login.session_cookie_attributes.clone(),
                 ..Observations::default()
             },
         };

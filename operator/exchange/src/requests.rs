@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use accord_crds::recipe::{Encoding, TokenKey};
-use accord_plan::agreement::{AfterLogoutExpected, Artifact, Conventions, Meaning};
+use accord_plan::agreement::{AfterLogoutExpected, Artifact, Conventions, Cookie, Meaning};
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
@@ -85,6 +85,13 @@ impl<'a> Run<'a> {
                 .as_ref()?
                 .replace("{id}", &token::session_id(value)),
         )
+    }
+
+    /// How the session cookie was set, where the recipe says what it has to be.
+    pub(crate) fn declared_cookie(&self, session: &Session) -> Option<Cookie> {
+        let login = &self.exchange.recipe.login;
+        login.session_cookie_attributes.as_ref()?;
+        session.attributes.get(login.session_cookie.as_ref()?).cloned()
     }
 
     /// True when the session is kept in the cookie itself.

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use accord_plan::agreement::Cookie;
+use jiff::fmt::rfc2822;
+use jiff::{Timestamp, Zoned};
+
 /// Cookies that a browser would keep at most, for a server that sets them without end.
 const MOST: usize = 32;
 
@@ -12,6 +16,8 @@ pub(crate) struct Session {
     pub(crate) cookies: BTreeMap<String, String>,
     /// The `Domain` of those that were set with one.
     pub(crate) domains: BTreeMap<String, String>,
+    /// How each was set.
+    pub(crate) attributes: BTreeMap<String, Cookie>,
     pub(crate) access: Option<String>,
     pub(crate) refresh: Option<String>,
 }
@@ -21,6 +27,7 @@ impl Session {
     pub(crate) fn set(&mut self, set_cookies: &[String]) {
         for line in set_cookies {
             let mut parts = line.split(';');
+            let shape = shape(parts.clone().skip(1));
             let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {
                 continue;
             };
@@ -31,8 +38,10 @@ impl Session {
             if gone {
                 self.cookies.remove(name);
                 self.domains.remove(name);
+                self.attributes.remove(name);
             } else if self.cookies.len() < MOST || self.cookies.contains_key(name) {
                 self.cookies.insert(name.to_owned(), value.to_owned());
+                self.attributes.insert(name.to_owned(), shape);
                 match domain(&attributes) {
                     Some(domain) => self.domains.insert(name.to_owned(), domain.to_owned()),
                     None => self.domains.remove(name),
@@ -73,13 +82,37 @@ fn domain<'a>(attributes: &[(&str, &'a str)]) -> Option<&'a str> {
         .filter(|v| !v.is_empty())
 }
 
+/// How a cookie is set, by its attributes. `Max-Age` counts before `Expires`, as in RFC 6265.
+fn shape<'a>(attributes: impl Iterator<Item = &'a str>) -> Cookie {
+    /// What `SameSite` may be, with room for a mistake.
+    const LONGEST: usize = 10;
+    let mut shape = Cookie::default();
+    let mut expires = None;
+    for attribute in attributes {
+        let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        match name.as_str() {
+            "secure" => shape.secure = true,
+            "httponly" => shape.http_only = true,
+            "samesite" => shape.same_site = Some(value.chars().take(LONGEST).collect()),
+            "max-age" => shape.lifetime = value.parse().ok(),
+            // Old servers write dashes between day, month and year.
+            "expires" => expires = rfc2822::parse(&value.replace('-', " ")).ok(),
+            _ => {}
+        }
+    }
+    let left = |end: Zoned| end.timestamp().as_second() - Timestamp::now().as_second();
+    shape.lifetime = shape.lifetime.or_else(|| expires.map(left));
+    shape
+}
+
 fn ends(attribute: &str, value: &str) -> bool {
     attribute.eq_ignore_ascii_case("max-age") && value.parse::<i64>().is_ok_and(|age| age <= 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Session;
+    use super::{Cookie, Session, Timestamp};
 
     #[test]
     fn a_domain_belongs_to_the_cookie_that_was_set_last() {
@@ -104,5 +137,39 @@ mod tests {
         assert_eq!(session.cookie_header(), "a=3; b=2");
         session.set(&["a=\"\"; Max-Age=0".into(), "b=4; max-age=0".into()]);
         assert_eq!(session.cookie_header(), "");
+    }
+
+    #[test]
+    fn a_cookies_lifetime_is_that_of_max_age_else_of_expires() {
+        let lifetime = |line: &str| {
+            let mut session = Session::default();
+            session.set(&[line.to_owned()]);
+            session.attributes["a"].lifetime
+        };
+        assert_eq!(lifetime("a=1; Path=/; Secure"), None);
+        assert_eq!(
+            lifetime("a=1; Expires=Thu, 01 Jan 2099 00:00:00 GMT; Max-Age=60"),
+            Some(60)
+        );
+        let end = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let in_an_hour = end.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        for date in [
+            in_an_hour.clone(),
+            in_an_hour.replacen(' ', "-", 3).replacen(",-", ", ", 1),
+        ] {
+            let left = lifetime(&format!("a=1; expires={date}")).unwrap();
+            assert!((3590..=3601).contains(&left), "{date}: {left}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_those_of_the_cookie_that_was_set_last() {
+        let mut session = Session::default();
+        session.set(&["a=1; secure; HttpOnly; SameSite=Lax".into(), "a=2".into()]);
+        assert_eq!(session.attributes["a"], Cookie::default());
+        session.set(&["a=3; secure; HttpOnly; SameSite=Lax".into()]);
+        let shape = &session.attributes["a"];
+        assert!(shape.secure && shape.http_only);
+        assert_eq!(shape.same_site.as_deref(), Some("Lax"));
     }
 }

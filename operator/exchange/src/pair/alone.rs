@@ -86,6 +86,7 @@ impl Pair<'_> {
                 self.seen.cache = cache;
                 self.seen.token = shape;
                 self.seen.key = key;
+                self.seen.cookie = self.run.declared_cookie(&session);
                 self.seen.signed_cookie = self.run.signed_cookie(&session);
                 let hostname = self.run.exchange.hostname;
                 self.seen.cookies.extend(self.run.scopes(hostname, &session));

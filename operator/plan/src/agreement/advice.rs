@@ -26,6 +26,12 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         (PodReason::LocalRevocation, Generic) => {
             "Keep ended sessions and tokens in the shared cache or database."
         }
+        (PodReason::CookieAttributes, Django) => {
+            "Settings: SESSION_COOKIE_SECURE, SESSION_COOKIE_HTTPONLY, SESSION_COOKIE_SAMESITE, SESSION_COOKIE_AGE; and no SESSION_EXPIRE_AT_BROWSER_CLOSE. Or correct sessionCookieAttributes."
+        }
+        (PodReason::CookieAttributes, Generic) => {
+            "Set the session cookie as declared (Flask: SESSION_COOKIE_SECURE, SESSION_COOKIE_SAMESITE, session.permanent), or correct sessionCookieAttributes."
+        }
         (PodReason::StaleCache, _) => {
             "Keep cached users in the shared cache and forget them there when they change; never compare passwords with a \
              copy in the process or with a database that lags."

@@ -7,6 +7,7 @@
 //! A new reason is a variant in `accord_crds::PodReason`, a check here and a line in `advice`.
 
 mod advice;
+mod cookie;
 mod edge;
 mod evidence;
 mod hostname;
@@ -21,6 +22,7 @@ mod within;
 
 use accord_crds::{PodReason, Verdict};
 
+pub use cookie::Cookie;
 pub use edge::{Connection, EdgeObservations, judge_edge};
 pub use hostname::{CookieScope, HostAnswer};
 pub use observation::{
@@ -120,6 +122,8 @@ const CHAIN: &[Check] = &[
     password::stale_cache,
     password::witness_is_stale,
     password::change_fails,
+    // Nothing contradicts: is it what is declared?
+    cookie::otherwise_than_declared,
 ];
 
 /// What an exchange says about its subject.

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{CookieScope, HostAnswer};
+use accord_crds::recipe::CookieAttributes;
+
+use super::{Cookie, CookieScope, HostAnswer};
 
 /// The trace of one exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,10 @@ pub struct Observations {
     pub second_token: Option<TokenShape>,
     /// The access token that the witness issued.
     pub witness_token: Option<TokenShape>,
+    /// The session cookie that the subject set, where the recipe declares what it has to be.
+    pub cookie: Option<Cookie>,
+    /// What the recipe declares of it.
+    pub declared_cookie: Option<CookieAttributes>,
     /// True when the session cookie carries its own contents (signed), and isn't only a key to a store.
     pub signed_cookie: bool,
 }

@@ -16,6 +16,7 @@ use Artifact::{Access, Session};
 use Meaning::*;
 use Role::{Subject as S, Witness as W};
 
+mod cookies;
 mod edge;
 mod hostname;
 mod passwords;

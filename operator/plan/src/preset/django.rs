@@ -60,6 +60,7 @@ pub(super) fn preset() -> Preset {
                 fields: [].into(),
                 status: 200,
                 session_cookie: Some("sessionid".into()),
+                session_cookie_attributes: None,
                 session_key: None,
                 access_token: Some("access".into()),
                 // SimpleJWT signs with SECRET_KEY.

@@ -46,6 +46,7 @@ pub(super) fn preset() -> Preset {
                 fields: [].into(),
                 status: 200,
                 session_cookie: Some("session".into()),
+                session_cookie_attributes: None,
                 session_key: None,
                 access_token: Some("access_token".into()),
                 // HS256 with SECRET_KEY, as in FastAPI's own tutorial.

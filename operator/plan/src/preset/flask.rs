@@ -42,6 +42,7 @@ pub(super) fn preset() -> Preset {
                 fields: [].into(),
                 status: 200,
                 session_cookie: Some("session".into()),
+                session_cookie_attributes: None,
                 session_key: None,
                 access_token: None,
                 access_token_key: None,
