@@ -24,6 +24,7 @@ BINDINGS = {
     "ALLOWED_HOSTS": "orders.example.com",
     "CSRF_TRUSTED_ORIGINS": "https://orders.example.com",
     "DATABASE_URL": "postgres://app_a:hidden-word@orders-postgres.shop.svc:5432/app?sslmode=verify-full",
+    "DATABASE_REPLICA_URL": "postgres://app_a:hidden-word@replica.shop.svc:5432/app?sslmode=verify-full",
     "REDIS_URL": "rediss://:hidden-word@orders-cache.shop.svc:6379/0",
     "ACCORD_FACTS": "1",
     "ACCORD_FACTS_KEY": KEY,

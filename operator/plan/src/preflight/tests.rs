@@ -184,6 +184,7 @@ fn what_cannot_be_read_says_so(#[case] message: &str, #[case] why: &str) {
     ("worker-state", Some(Reason::LocalSession)),
     ("stale-password", None),
     ("later", None),
+    ("lagging-replica", None),
     ("image-sqlite", Some(Reason::LocalDatabase)),
 ])]
 #[case("flask-tickets", "tickets", Framework::Flask, &[
