@@ -203,3 +203,30 @@ async fn one_login_tells_whether_the_session_is_in_the_declared_cache() {
     bench.sees.1 = None;
     is(&bench.verdict(&local, None).await, Verdict::Agrees, Verified);
 }
+
+/// The server's cookie is Secure and SameSite=Lax, and nothing else.
+#[rstest]
+#[case::as_it_is(
+    r#"{"httpOnly": false, "sameSite": "Lax", "lifetimeSeconds": 0}"#,
+    Verified,
+    ""
+)]
+#[case::open_to_scripts("{}", CookieAttributes, "without HttpOnly")]
+#[case::for_a_month(
+    r#"{"httpOnly": false, "lifetimeSeconds": 2678400}"#,
+    CookieAttributes,
+    "ends with the browser"
+)]
+#[tokio::test]
+async fn a_cookie_is_compared_with_what_is_declared(
+    #[case] declared: &str,
+    #[case] reason: PodReason,
+    #[case] words: &str,
+) {
+    let s = App::new("k").serve("pod-s", 2).await;
+    let mut bench = Bench::new(&Sees::default());
+    bench.recipe.login.session_cookie_attributes = Some(serde_json::from_str(declared).unwrap());
+    let proof = bench.verdict(&s, None).await;
+    assert_eq!(proof.reason, reason, "{}", proof.message);
+    assert!(proof.message.contains(words), "{}", proof.message);
+}
