@@ -11,6 +11,7 @@ use super::load::Tally;
 use super::visit::User;
 use crate::cluster::Cluster;
 use crate::demo::service::is_ready;
+use crate::http::Request;
 use crate::wait::{Seen, wait};
 
 const NAME: &str = "plain";
@@ -47,6 +48,20 @@ pub(super) fn run(cluster: &Cluster, namespace: &str, incident: &Incident, user:
     by_hand(cluster, namespace, incident, &pods)?;
 
     let front = cluster.front(namespace, NAME)?;
+    // kube-proxy follows the pods a moment later, and refuses for them until then.
+    let any = Request::get(app.me).host(app.host);
+    wait(
+        cluster,
+        namespace,
+        "the plain Service to answer",
+        Duration::from_mins(1),
+        || {
+            Ok(match front.send(&any) {
+                Ok(_) => Seen::Done(()),
+                Err(error) => Seen::NotYet(format!("{error:#}")),
+            })
+        },
+    )?;
     let mut tally = Tally::default();
     for _ in 0..incident.plain_users {
         tally.count(user.visit(&front, &front));

@@ -70,6 +70,15 @@ impl Row {
             self.plain.tally.right,
             self.plain.tally.all()
         );
+        // A server that doesn't answer shows one fault only.
+        ensure!(
+            self.plain.tally.unanswered == 0 || self.reasons == ["Slow"],
+            "{}: the plain Deployment left {} of {} users without an answer, which isn't its fault: {}",
+            self.name,
+            self.plain.tally.unanswered,
+            self.plain.tally.all(),
+            self.plain.tally.words.join("; ")
+        );
         // Where nobody is admitted, nobody is served: that is the promise, and no failure.
         ensure!(
             named(&self.first) && self.first.users.new.wrong == 0,
@@ -228,7 +237,8 @@ mod tests {
     #[test]
     fn a_promise_is_broken_by_each_of_its_parts() {
         row().ensure_kept().unwrap();
-        let broken: [fn(&mut Row); 8] = [
+        let broken: [fn(&mut Row); 9] = [
+            |r| r.plain.tally.unanswered = 60,
             |r| r.plain.tally = tally(60, 0),
             |r| r.plain.ready = 2,
             |r| r.first.reasons = vec!["LocalDatabase".into()],

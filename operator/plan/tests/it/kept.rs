@@ -54,7 +54,11 @@ fn a_run_whose_job_was_collected_is_not_run_again() {
         .into_iter()
         .filter(|name| !name.contains("canary"))
         .collect();
-    assert_eq!(recorded.len(), 3, "a migration, a seed and preflight: {recorded:?}");
+    assert_eq!(
+        recorded.len(),
+        3,
+        "a migration, a seed and preflight: {recorded:?}"
+    );
     for job in &recorded {
         world.remove(Kind::Job, job);
     }
