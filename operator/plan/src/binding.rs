@@ -123,7 +123,7 @@ pub fn render(spec: &AuthServiceSpec, sources: &Sources, audience: Audience) -> 
         }
     }
     if let Some(ca) = authority(sources) {
-        out.data.insert(CA_FILE.into(), ca.to_owned());
+        out.data.insert(CA_FILE.into(), ca);
         if !out.files.iter().any(|f| f == CA_FILE) {
             out.files.push(CA_FILE.into());
         }
@@ -146,10 +146,16 @@ pub fn render(spec: &AuthServiceSpec, sources: &Sources, audience: Audience) -> 
     out
 }
 
-fn authority(sources: &Sources) -> Option<&str> {
+/// The authorities of database and cache, in one file: one of the two may be somebody else's.
+fn authority(sources: &Sources) -> Option<String> {
     let database = sources.database.as_ref().and_then(|d| d.ca.as_deref());
     let cache = sources.cache.as_ref().and_then(|c| c.ca.as_deref());
-    database.or(cache)
+    match (database, cache) {
+        (Some(database), Some(cache)) if database.trim() != cache.trim() => {
+            Some(format!("{}\n{cache}", database.trim_end()))
+        }
+        (one, other) => one.or(other).map(str::to_owned),
+    }
 }
 
 /// A value from the database, the role that logs in, and host and port.
@@ -193,7 +199,7 @@ fn value(spec: &AuthServiceSpec, sources: &Sources, audience: Audience, binding:
         S::Origin => hosts::origin(spec),
         S::CookieDomain => hosts::cookie_domain(&spec.hostnames).to_owned(),
         S::Environment => spec.environment.unwrap_or_default().value().to_owned(),
-        S::Ca => authority(sources).unwrap_or_default().to_owned(),
+        S::Ca => authority(sources).unwrap_or_default(),
     }
 }
 
@@ -316,6 +322,29 @@ mod tests {
         );
         assert!(bound(with, Audience::Job).starts_with("postgres://migrate:"));
         assert!(bound(database(), Audience::Server).starts_with("postgres://app_a:"));
+    }
+
+    #[test]
+    fn the_authorities_of_two_owners_are_in_one_file() {
+        let cache = |ca: &str| CacheEndpoint {
+            host: "cache.shop.svc".into(),
+            port: 6379,
+            user: None,
+            password: None,
+            tls: true,
+            ca: Some(ca.into()),
+            database: 0,
+        };
+        let file = |ca: &str| {
+            authority(&Sources {
+                database: Some(database()),
+                cache: Some(cache(ca)),
+                active: String::new(),
+                fallbacks: String::new(),
+            })
+        };
+        assert_eq!(file("PEM\n").as_deref(), Some("PEM"));
+        assert_eq!(file("ANOTHER").as_deref(), Some("PEM\nANOTHER"));
     }
 
     #[test]
