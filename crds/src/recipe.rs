@@ -65,6 +65,9 @@ pub struct Login {
     /// The body's field for the username. Default: `username`.
     #[serde(default = "default_username_field")]
     pub username_field: String,
+    /// Which of the canary's names people log in with; the check has to answer with it. Default: `Username`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<Identifier>,
     /// The body's field for the password. Default: `password`.
     #[serde(default = "default_password_field")]
     pub password_field: String,
@@ -98,6 +101,19 @@ pub struct Login {
     /// Where the answer holds the refresh token: a field, or a JSON pointer. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
+}
+
+/// The name that people log in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Identifier {
+    /// The canary's username.
+    Username,
+    /// The canary's e-mail address.
+    Email,
+    /// A name of a newer version: as `Username`.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// What signs a token.
@@ -139,7 +155,7 @@ pub struct Check {
     pub rejected_status: u16,
 }
 
-/// The request that exchanges a refresh token: POST `{field: token}` as JSON.
+/// The request that exchanges a refresh token: POST.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Refresh {
@@ -149,6 +165,12 @@ pub struct Refresh {
     /// The body's field for the refresh token. Default: `refresh`.
     #[serde(default = "default_refresh_field")]
     pub field: String,
+    /// How the body is encoded. Default: `JSON`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// What the body gives besides, for example `grant_type: refresh_token`.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub fields: std::collections::BTreeMap<String, String>,
 }
 
 /// The request that ends the session: POST with the session cookie and the access token, where there are any.
@@ -158,9 +180,15 @@ pub struct Logout {
     /// The path.
     #[schemars(regex(pattern = r"^/"))]
     pub path: String,
-    /// The JSON body's field for the refresh token. Default: none is sent.
+    /// The body's field for the refresh token. Default: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_field: Option<String>,
+    /// How the body is encoded, where there is one. Default: `JSON`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
+    /// What the body gives besides, for example `client_id: login`.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub fields: std::collections::BTreeMap<String, String>,
     /// What becomes of an access token at logout. Default: `Accepted`, as with self-contained tokens that live until they expire.
     #[serde(default)]
     pub access_token: AfterLogout,

@@ -1,6 +1,7 @@
 //! The recipe's requests, one function each, and what their answers mean by the recipe.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use accord_crds::recipe::{Encoding, TokenKey};
@@ -273,7 +274,11 @@ impl<'a> Run<'a> {
         let refresh = self.exchange.recipe.refresh.as_ref()?;
         let old = session.refresh.clone()?;
         let since = Instant::now();
-        let body = Value::Object([(refresh.field.clone(), old.into())].into_iter().collect());
+        let body = body(
+            refresh.encoding.unwrap_or_default(),
+            &refresh.fields,
+            Some((&refresh.field, &old)),
+        );
         // The token alone, so that a session can't stand in for it.
         let cookies = self
             .csrf_token(session)
@@ -284,7 +289,7 @@ impl<'a> Run<'a> {
             cookies,
             bearer: None,
             header: None,
-            body: Body::Json(body.to_string()),
+            body,
         };
         let reply = match self.send(at, since, session, request).await {
             Ok(reply) => reply,
@@ -317,14 +322,11 @@ impl<'a> Run<'a> {
     pub(crate) async fn logout(&self, at: &Replica, session: &Session) -> Option<Outcome> {
         let logout = self.exchange.recipe.logout.as_ref()?;
         let since = Instant::now();
-        let body = match logout.refresh_field.as_ref().zip(session.refresh.as_ref()) {
-            Some((field, token)) => {
-                let fields = [(field.clone(), Value::from(token.clone()))]
-                    .into_iter()
-                    .collect();
-                Body::Json(Value::Object(fields).to_string())
-            }
-            None => Body::Empty,
+        let token = logout.refresh_field.as_deref().zip(session.refresh.as_deref());
+        let body = if token.is_some() || !logout.fields.is_empty() {
+            body(logout.encoding.unwrap_or_default(), &logout.fields, token)
+        } else {
+            Body::Empty
         };
         let request = Request {
             method: Method::POST,
@@ -425,6 +427,19 @@ fn said(body: &str) -> Cow<'_, str> {
         fields.find_map(|field| json.get(field)?.as_str().map(str::to_owned))
     });
     sentence.map_or(Cow::Borrowed(body), Cow::Owned)
+}
+
+/// A body with declared fields and a token.
+fn body(encoding: Encoding, fields: &BTreeMap<String, String>, token: Option<(&str, &str)>) -> Body {
+    let declared = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let fields: Map<String, Value> = declared
+        .chain(token)
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    match encoding {
+        Encoding::Json => Body::Json(Value::Object(fields).to_string()),
+        Encoding::Form => Body::Form(form(&fields)),
+    }
 }
 
 pub(crate) fn form(fields: &Map<String, Value>) -> String {

@@ -14,3 +14,4 @@ mod pairs;
 mod passwords;
 mod robust;
 mod sweeps;
+mod vendors;

@@ -183,9 +183,14 @@ fn account(username: &str) -> String {
 
 /// False while the account of this name is still to be made: the Secret was replaced, and its Job is at work. Where no Job
 /// says for whom it was made, there is nothing to wait for.
-pub fn is_provisioned(context: &Context, username: &str) -> bool {
+pub fn is_provisioned(context: &Context) -> bool {
     let jobs = context.observed.objects.of(Kind::Job);
-    let account = account(username);
+    let secret = context
+        .observed
+        .objects
+        .get(Kind::Secret, &context.names.canary());
+    let username = secret.and_then(|s| s.secret_text("username"));
+    let account = account(&username.unwrap_or_default());
     let mut known = jobs
         .filter_map(|job| Some((job, job.annotation(ANNOTATION_CANARY)?)))
         .peekable();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use accord_crds::edge::EdgeStatus;
 use accord_crds::meta::{ANNOTATION_RETRY, LABEL_REVISION};
+use accord_crds::recipe::Identifier;
 use accord_crds::status::{Consistency, REPLICA_LIMIT, Replica};
 use accord_crds::{PodReason, Reason, Verdict};
 
@@ -56,12 +57,16 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
             })
         })
         .collect();
+    let identifier = match recipe.login.identifier {
+        Some(Identifier::Email) => "email",
+        Some(Identifier::Username | Identifier::Unknown) | None => "username",
+    };
     Some(ProbeRequest {
         keys: probe::keys(context, spec),
         recipe,
         hostname: spec.hostnames.first().cloned().unwrap_or_default(),
         aliases: spec.hostnames.iter().skip(1).cloned().collect(),
-        username: canary.secret_text("username")?,
+        username: canary.secret_text(identifier)?,
         password: canary.secret_text("password")?,
         database: checks.database.clone(),
         cache: probe::cache(context, checks),

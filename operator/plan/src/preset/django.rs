@@ -56,6 +56,7 @@ pub(super) fn preset() -> Preset {
                 path: "/api/auth/login/".into(),
                 encoding: Encoding::Json,
                 username_field: "username".into(),
+                identifier: None,
                 password_field: "password".into(),
                 fields: [].into(),
                 status: 200,
@@ -75,10 +76,14 @@ pub(super) fn preset() -> Preset {
             refresh: Some(Refresh {
                 path: "/api/auth/refresh/".into(),
                 field: "refresh".into(),
+                encoding: None,
+                fields: [].into(),
             }),
             logout: Some(Logout {
                 path: "/api/auth/logout/".into(),
                 refresh_field: Some("refresh".into()),
+                encoding: None,
+                fields: [].into(),
                 access_token: AfterLogout::Accepted,
             }),
             change_password: None,

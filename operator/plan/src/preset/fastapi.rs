@@ -42,6 +42,7 @@ pub(super) fn preset() -> Preset {
                 path: "/api/auth/login".into(),
                 encoding: Encoding::Json,
                 username_field: "username".into(),
+                identifier: None,
                 password_field: "password".into(),
                 fields: [].into(),
                 status: 200,
@@ -61,10 +62,14 @@ pub(super) fn preset() -> Preset {
             refresh: Some(Refresh {
                 path: "/api/auth/refresh".into(),
                 field: "refresh_token".into(),
+                encoding: None,
+                fields: [].into(),
             }),
             logout: Some(Logout {
                 path: "/api/auth/logout".into(),
                 refresh_field: Some("refresh_token".into()),
+                encoding: None,
+                fields: [].into(),
                 access_token: AfterLogout::Accepted,
             }),
             change_password: None,

@@ -38,6 +38,7 @@ pub(super) fn preset() -> Preset {
                 path: "/api/auth/login".into(),
                 encoding: Encoding::Json,
                 username_field: "username".into(),
+                identifier: None,
                 password_field: "password".into(),
                 fields: [].into(),
                 status: 200,
@@ -57,6 +58,8 @@ pub(super) fn preset() -> Preset {
             logout: Some(Logout {
                 path: "/api/auth/logout".into(),
                 refresh_field: None,
+                encoding: None,
+                fields: [].into(),
                 access_token: AfterLogout::Accepted,
             }),
             change_password: None,

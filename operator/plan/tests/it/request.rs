@@ -44,3 +44,23 @@ fn the_cache_where_it_is_managed() {
         Some("orders-cache.shop.svc".to_owned())
     );
 }
+
+/// And it is asked at all: the account of the Job is told by its username, whatever people log in with.
+#[test]
+fn the_name_that_people_log_in_with() {
+    let (world, by_username) = request(orders());
+    let secret = world.api.get(Kind::Secret, "orders-canary").unwrap();
+    let text = |key: &str| secret["data"][key].as_str().unwrap().to_owned();
+    assert_eq!(encode(&by_username.username), text("username"));
+
+    let recipe = serde_json::from_value(serde_json::json!({"recipe": {
+        "login": {"path": "/login", "identifier": "Email", "accessToken": "token"},
+        "check": {"path": "/me", "username": "/email"}
+    }}));
+    let (_, by_email) = request(AuthServiceSpec {
+        verification: Some(recipe.unwrap()),
+        ..orders()
+    });
+    assert!(by_email.username.ends_with("@example.com"), "an address");
+    assert!(!by_email.targets.is_empty(), "the canary is there");
+}
