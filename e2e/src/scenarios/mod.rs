@@ -153,7 +153,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "calm",
-        shows: "ten minutes of scaling and rolling a healthy service raise no alarm",
+        shows: "minutes of scaling and rolling a healthy service raise no alarm (ACCORD_LONG=1: an hour)",
         run: calm::run,
     },
     Scenario {
