@@ -17,11 +17,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
         return Ok(());
     }
     // `ACCORD_LONG=1`: ten minutes, as long as an incident may take.
-    let away = if std::env::var_os("ACCORD_LONG").is_some_and(|v| v == "1") {
-        Duration::from_mins(10)
-    } else {
-        Duration::from_secs(30)
-    };
+    let away = kit::tier(Duration::from_secs(30), Duration::from_mins(10));
     kit::with(cluster, "scenario-away", "orders", |kit| {
         kit.bring_up(3)?;
         let mut back = Duration::ZERO;

@@ -19,11 +19,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
         kit::left_out("it reads the audit log, which only the embedded cluster shows");
         return Ok(());
     }
-    let window = if std::env::var_os("ACCORD_LONG").is_some_and(|v| v == "1") {
-        Duration::from_mins(5)
-    } else {
-        Duration::from_mins(1)
-    };
+    let window = kit::tier(Duration::from_mins(1), Duration::from_mins(5));
     kit::with(cluster, "scenario-idle", "orders", |kit| {
         let mut yaml = kit.orders_yaml(&Image::example("django-orders"), 3)?;
         // The shortest interval: what a sweep might write is seen several times.

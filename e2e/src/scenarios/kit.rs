@@ -247,6 +247,15 @@ pub(super) fn logins_go_on(kit: &Kit<'_>, body: impl FnOnce() -> Result<()>) -> 
     Ok(answers.len())
 }
 
+/// How long something goes on: `short` in CI, `long` with `ACCORD_LONG=1`.
+pub(super) fn tier(short: Duration, long: Duration) -> Duration {
+    if std::env::var_os("ACCORD_LONG").is_some_and(|v| v == "1") {
+        long
+    } else {
+        short
+    }
+}
+
 /// Says why a scenario shows nothing here.
 pub(super) fn left_out(why: &str) {
     progress::say(&format!("   left out: {why}"));

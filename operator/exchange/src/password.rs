@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use accord_crds::recipe::{ChangeMethod, Encoding};
+use accord_crds::recipe::ChangeMethod;
 use accord_plan::agreement::Meaning;
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -15,8 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use crate::Replica;
-use crate::client::{Body, Request};
-use crate::requests::{Run, find, form};
+use crate::client::Request;
+use crate::requests::{Run, find};
 use crate::session::Session;
 use crate::trace::Outcome;
 
@@ -80,15 +80,7 @@ impl Run<'_> {
         put(&change.old_field, &from);
         put(&Some(change.new_field.clone()), &to);
         put(&change.repeat_field, &to);
-        let body = match change.encoding {
-            Encoding::Json => Body::Json(Value::Object(fields).to_string()),
-            Encoding::Form => {
-                if let Some((csrf, value)) = self.csrf_token(session) {
-                    fields.insert(csrf.form_field.clone(), value.into());
-                }
-                Body::Form(form(&fields))
-            }
-        };
+        let body = self.encoded(change.encoding, fields, session);
         let request = Request {
             method: match change.method {
                 ChangeMethod::Post => Method::POST,

@@ -140,15 +140,7 @@ impl<'a> Run<'a> {
             self.exchange.canary.username.clone().into(),
         );
         fields.insert(login.password_field.clone(), password.expose_secret().into());
-        let body = match login.encoding {
-            Encoding::Json => Body::Json(Value::Object(fields).to_string()),
-            Encoding::Form => {
-                if let Some((csrf, value)) = self.csrf_token(session) {
-                    fields.insert(csrf.form_field.clone(), value.into());
-                }
-                Body::Form(form(&fields))
-            }
-        };
+        let body = self.encoded(login.encoding, fields, session);
         let request = Request {
             method: Method::POST,
             path: &login.path,
@@ -274,11 +266,8 @@ impl<'a> Run<'a> {
         let refresh = self.exchange.recipe.refresh.as_ref()?;
         let old = session.refresh.clone()?;
         let since = Instant::now();
-        let body = body(
-            refresh.encoding.unwrap_or_default(),
-            &refresh.fields,
-            Some((&refresh.field, &old)),
-        );
+        let fields = with(&refresh.fields, Some((&refresh.field, &old)));
+        let body = self.encoded(refresh.encoding.unwrap_or_default(), fields, session);
         // The token alone, so that a session can't stand in for it.
         let cookies = self
             .csrf_token(session)
@@ -324,7 +313,11 @@ impl<'a> Run<'a> {
         let since = Instant::now();
         let token = logout.refresh_field.as_deref().zip(session.refresh.as_deref());
         let body = if token.is_some() || !logout.fields.is_empty() {
-            body(logout.encoding.unwrap_or_default(), &logout.fields, token)
+            self.encoded(
+                logout.encoding.unwrap_or_default(),
+                with(&logout.fields, token),
+                session,
+            )
         } else {
             Body::Empty
         };
@@ -353,6 +346,24 @@ impl<'a> Run<'a> {
             self.detail(&reply, session)
         };
         Some(Outcome::new(meaning, Some(reply.status), detail, since))
+    }
+
+    /// A body with these fields; a form repeats the CSRF token where there is one.
+    pub(crate) fn encoded(
+        &self,
+        encoding: Encoding,
+        mut fields: Map<String, Value>,
+        session: &Session,
+    ) -> Body {
+        match encoding {
+            Encoding::Json => Body::Json(Value::Object(fields).to_string()),
+            Encoding::Form => {
+                if let Some((csrf, value)) = self.csrf_token(session) {
+                    fields.insert(csrf.form_field.clone(), value.into());
+                }
+                Body::Form(form(&fields))
+            }
+        }
     }
 
     /// Sends; what means the same for every request is told here: no answer, 429, 5xx.
@@ -429,20 +440,16 @@ fn said(body: &str) -> Cow<'_, str> {
     sentence.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
-/// A body with declared fields and a token.
-fn body(encoding: Encoding, fields: &BTreeMap<String, String>, token: Option<(&str, &str)>) -> Body {
+/// Declared fields, and a token.
+fn with(fields: &BTreeMap<String, String>, token: Option<(&str, &str)>) -> Map<String, Value> {
     let declared = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let fields: Map<String, Value> = declared
+    declared
         .chain(token)
         .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
-    match encoding {
-        Encoding::Json => Body::Json(Value::Object(fields).to_string()),
-        Encoding::Form => Body::Form(form(&fields)),
-    }
+        .collect()
 }
 
-pub(crate) fn form(fields: &Map<String, Value>) -> String {
+fn form(fields: &Map<String, Value>) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in fields {
         form.append_pair(name, value.as_str().unwrap_or_default());
