@@ -15,6 +15,8 @@ pub(super) struct App {
     pub(super) users: &'static str,
     /// A demo user.
     pub(super) user: &'static str,
+    /// Demo users whose passwords are changed, one after the other.
+    pub(super) users_in_turn: &'static [&'static str],
     /// Takes `old_password` and `new_password` of who is logged in, and answers with new tokens, if it can be changed.
     pub(super) change_password: Option<&'static str>,
     /// Where a CSRF token comes from, if one is needed.
@@ -55,6 +57,7 @@ pub(super) const ORDERS: App = App {
     fault: "ORDERS_FAULT",
     users: "orders-demo-users",
     user: "staff1",
+    users_in_turn: &["staff1", "staff2", "manager1", "finance1"],
     change_password: Some("/api/auth/change-password/"),
     csrf: None,
     login: "/api/auth/login/",
@@ -85,6 +88,7 @@ pub(super) const TICKETS: App = App {
     fault: "TICKETS_FAULT",
     users: "tickets-demo-users",
     user: "agent1",
+    users_in_turn: &[],
     change_password: None,
     csrf: None,
     login: "/api/auth/login",
@@ -112,6 +116,7 @@ pub(super) const WORKFLOWS: App = App {
     fault: "WORKFLOWS_FAULT",
     users: "workflows-demo-users",
     user: "builder1",
+    users_in_turn: &[],
     change_password: None,
     csrf: Some(Csrf {
         path: "/api/auth/csrf",

@@ -141,7 +141,8 @@ pub const ALL: &[Incident] = &[
         reasons: &["StaleCache"],
         visit: Kind::Password,
         besides: apps::ORDERS_CHANGE_PASSWORD,
-        plain_users: 20,
+        // Each of the demo users once.
+        plain_users: 4,
         ..USUAL
     },
     Incident {

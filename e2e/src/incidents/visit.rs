@@ -30,8 +30,9 @@ pub(super) struct User<'a> {
     pub(super) password: &'a str,
     /// Whether a logout ends the session.
     pub(super) sessions_end: bool,
-    /// Where a visit is a change of password: one at a time, since there is one user.
-    pub(super) turn: Option<Mutex<()>>,
+    /// Where a visit is a change of password: one at a time, and how many there were. Each is another user's, since a
+    /// server that just heard of a change isn't stale about it.
+    pub(super) turn: Option<Mutex<usize>>,
 }
 
 /// What a login gave.
@@ -58,8 +59,9 @@ impl User<'_> {
         let walked = match &self.turn {
             None => self.walk(home, there),
             Some(turn) => {
-                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                password::change(self, home, there)
+                let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                *turn += 1;
+                password::change(self, *turn, home, there)
             }
         };
         walked.err().unwrap_or(Visit::Right)
@@ -105,10 +107,15 @@ impl User<'_> {
     }
 
     fn log_in(&self, at: &PodHttp, held: &mut Held) -> Result<(), Visit> {
-        self.log_in_with(self.password, at, held)
+        self.log_in_with((self.app.user, self.password), at, held)
     }
 
-    fn log_in_with(&self, password: &str, at: &PodHttp, held: &mut Held) -> Result<(), Visit> {
+    fn log_in_with(
+        &self,
+        (name, password): (&str, &str),
+        at: &PodHttp,
+        held: &mut Held,
+    ) -> Result<(), Visit> {
         let app = self.app;
         if let Some(csrf) = &app.csrf {
             let answer = ask("the CSRF token", at, &Request::get(csrf.path).host(app.host))?;
@@ -116,7 +123,7 @@ impl User<'_> {
             expect("the CSRF token", at, &answer, token.is_some())?;
             held.cookies.extend(token.map(|token| (csrf.cookie, token)));
         }
-        let body = json!({"username": app.user, "password": password});
+        let body = json!({"username": name, "password": password});
         let answer = ask("the login", at, &self.post(app.login, &body, held))?;
         let field = |name: &str| answer.field(name).map(str::to_owned);
         if let Some(tokens) = &app.tokens {

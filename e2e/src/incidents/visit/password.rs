@@ -7,28 +7,36 @@ use serde_json::json;
 use super::{Held, User, Visit, ask, expect};
 use crate::http::{PodHttp, Request};
 
-/// Changes the password at `home`, tries both at `there`, and changes it back.
-pub(super) fn change(user: &User<'_>, home: &PodHttp, there: &PodHttp) -> Result<(), Visit> {
+/// Enough for each of a few replicas behind one address to have seen the user.
+const KNOWN: usize = 6;
+
+/// Changes the password of the `number`-th user at `home`, tries both at `there`, and changes it back.
+pub(super) fn change(user: &User<'_>, number: usize, home: &PodHttp, there: &PodHttp) -> Result<(), Visit> {
+    let names = user.app.users_in_turn;
+    let name = names[number % names.len()];
     let mut held = Held::default();
-    user.log_in(home, &mut held).map_err(|visit| match visit {
-        Visit::Wrong(words) => Visit::NoLogin(words),
-        other => other,
-    })?;
-    // The other has seen the user before: what it remembers is what may be stale.
-    user.log_in(there, &mut Held::default())?;
+    user.log_in_with((name, user.password), home, &mut held)
+        .map_err(|visit| match visit {
+            Visit::Wrong(words) => Visit::NoLogin(words),
+            other => other,
+        })?;
+    // The others have seen the user before: what they remember is what may be stale.
+    for _ in 0..KNOWN {
+        user.log_in_with((name, user.password), there, &mut Held::default())?;
+    }
     let new = format!("{} anew", user.password);
     set(user, home, &mut held, (user.password, &new))?;
-    let tried = both(user, there, &new);
+    let tried = both(user, name, there, &new);
     set(user, home, &mut held, (&new, user.password))?;
     tried
 }
 
-fn both(user: &User<'_>, at: &PodHttp, new: &str) -> Result<(), Visit> {
-    let old = json!({"username": user.app.user, "password": user.password});
+fn both(user: &User<'_>, name: &str, at: &PodHttp, new: &str) -> Result<(), Visit> {
+    let old = json!({"username": name, "password": user.password});
     let what = "the old password after its change";
     let answer = ask(what, at, &user.post(user.app.login, &old, &Held::default()))?;
     expect(what, at, &answer, answer.status == 401)?;
-    user.log_in_with(new, at, &mut Held::default())
+    user.log_in_with((name, new), at, &mut Held::default())
 }
 
 /// By the access token, which the answer replaces: a changed password ends those before it.
