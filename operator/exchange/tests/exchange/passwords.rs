@@ -229,3 +229,19 @@ async fn a_replica_that_remembers_what_was_taken_back_is_told_by_the_witness() {
     assert!(!proof.message.contains(&other));
     assert_eq!(password(&w), PASSWORD);
 }
+
+/// The caller asks for it for each revision, whatever the recipe knows.
+#[tokio::test]
+async fn a_recipe_without_the_step_costs_the_witness_no_login() {
+    let mut asked = Vec::new();
+    for wanted in [false, true] {
+        let app = App::new("k");
+        let (s, w, sees) = pair(app.clone(), app.replica()).await;
+        let mut bench = Bench::new(&sees);
+        bench.change_password = wanted;
+        is(&bench.verdict(&s, Some(&w)).await, Verdict::Agrees, Verified);
+        asked.push(w.app.log.lock().unwrap().len());
+        assert!(app.sessions.lock().unwrap().is_empty(), "every session is ended");
+    }
+    assert_eq!(asked[0], asked[1]);
+}
