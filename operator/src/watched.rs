@@ -1,17 +1,19 @@
 //! Pods of services that are only observed: found by the declared labels, since they carry none of Accord's. One watch for
 //! each such service, in its own namespace; it lists and watches, and never writes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use accord_crds::AuthService;
 use accord_crds::observe::Mode;
 use accord_plan::{Kind, Object};
-use futures::TryStreamExt as _;
+use futures::{FutureExt as _, Stream, TryStreamExt as _};
 use kube::api::DynamicObject;
-use kube::runtime::WatchStreamExt as _;
+use kube::runtime::reflector::Store;
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{WatchStreamExt as _, reflector};
 use kube::{Api, Client};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -29,17 +31,8 @@ pub(crate) struct Watched {
 
 struct Watch {
     selector: String,
-    pods: Arc<Mutex<Pods>>,
+    pods: Store<DynamicObject>,
     _task: AbortOnDropHandle<()>,
-}
-
-/// What one watch has shown.
-#[derive(Default)]
-struct Pods {
-    /// `None` until the first list is complete.
-    known: Option<BTreeMap<String, Object>>,
-    /// A list under way: what it doesn't show is gone.
-    listing: BTreeMap<String, Object>,
 }
 
 impl Watched {
@@ -61,9 +54,9 @@ impl Watched {
         if watches.get(key).is_none_or(|w| w.selector != selector) {
             watches.insert(key.clone(), self.watch(key, selector));
         }
-        let pods = watches.get(key).map(|w| Arc::clone(&w.pods))?;
+        let pods = watches.get(key).map(|w| w.pods.clone())?;
         drop(watches);
-        lock(&pods).known.as_ref().map(|k| k.values().cloned().collect())
+        listed(&pods)
     }
 
     /// A service is gone, rests, or isn't observed any more.
@@ -72,17 +65,30 @@ impl Watched {
     }
 
     fn watch(&self, key: &Key, selector: String) -> Watch {
-        let pods = Arc::new(Mutex::new(Pods::default()));
         let resource = apply::resource(Kind::Pod);
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.0, &resource);
+        let writer = Writer::new(resource);
+        let pods = writer.as_reader();
         let config = watcher::Config::default().labels(&selector);
-        let task = follow(api, config, Arc::clone(&pods), key.clone(), self.trigger.clone());
+        let events = reflector(writer, watcher(api, config).default_backoff());
         Watch {
             selector,
             pods,
-            _task: AbortOnDropHandle::new(tokio::spawn(task)),
+            _task: AbortOnDropHandle::new(tokio::spawn(follow(events, key.clone(), self.trigger.clone()))),
         }
     }
+}
+
+/// `None` until the first list is complete: half a list looks like a smaller fleet.
+fn listed(pods: &Store<DynamicObject>) -> Option<Vec<Object>> {
+    pods.wait_until_ready().now_or_never()?.ok()?;
+    let found = pods.state();
+    let mut found: Vec<_> = found
+        .iter()
+        .map(|pod| apply::object(Kind::Pod, DynamicObject::clone(pod)))
+        .collect();
+    found.sort_by(|a, b| a.key.name.cmp(&b.key.name));
+    Some(found)
 }
 
 /// The labels, where a service is observed.
@@ -94,20 +100,16 @@ fn selector(service: &AuthService) -> Option<String> {
 }
 
 async fn follow(
-    api: Api<DynamicObject>,
-    config: watcher::Config,
-    pods: Arc<Mutex<Pods>>,
+    events: impl Stream<Item = watcher::Result<Event<DynamicObject>>>,
     key: Key,
     trigger: Trigger,
 ) {
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(events);
     loop {
         match events.try_next().await {
-            Ok(Some(event)) => {
-                if lock(&pods).take_in(event) {
-                    trigger.now(key.clone());
-                }
-            }
+            // Nothing can be seen of a list before its end.
+            Ok(Some(Event::Init | Event::InitApply(_))) => {}
+            Ok(Some(_)) => trigger.now(key.clone()),
             Ok(None) => return,
             // It begins anew by itself. What was seen before holds meanwhile.
             Err(error) => {
@@ -118,41 +120,9 @@ async fn follow(
     }
 }
 
-impl Pods {
-    /// True when the pods are other ones than before.
-    fn take_in(&mut self, event: Event<DynamicObject>) -> bool {
-        match event {
-            Event::Init => {
-                self.listing.clear();
-                false
-            }
-            Event::InitApply(found) => {
-                let pod = apply::object(Kind::Pod, found);
-                self.listing.insert(pod.key.name.clone(), pod);
-                false
-            }
-            Event::InitDone => {
-                self.known = Some(std::mem::take(&mut self.listing));
-                true
-            }
-            Event::Apply(found) => {
-                let pod = apply::object(Kind::Pod, found);
-                let known = self.known.get_or_insert_default();
-                known.insert(pod.key.name.clone(), pod);
-                true
-            }
-            Event::Delete(found) => {
-                let pod = apply::object(Kind::Pod, found);
-                self.known
-                    .as_mut()
-                    .is_some_and(|k| k.remove(&pod.key.name).is_some())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt as _;
     use serde_json::json;
 
     use super::*;
@@ -164,31 +134,46 @@ mod tests {
         .unwrap()
     }
 
-    fn names(pods: &Pods) -> Option<Vec<&str>> {
-        pods.known
-            .as_ref()
-            .map(|k| k.keys().map(String::as_str).collect())
+    fn names(pods: &Store<DynamicObject>) -> Option<Vec<String>> {
+        listed(pods).map(|found| found.into_iter().map(|p| p.key.name).collect())
     }
 
     #[test]
     fn half_a_list_is_none() {
-        let mut pods = Pods::default();
-        assert!(!pods.take_in(Event::Init));
-        assert!(!pods.take_in(Event::InitApply(pod("a"))));
-        assert_eq!(names(&pods), None, "half a list looks like a smaller fleet");
-        assert!(!pods.take_in(Event::InitApply(pod("b"))));
-        assert!(pods.take_in(Event::InitDone));
-        assert_eq!(names(&pods), Some(vec!["a", "b"]));
+        let mut writer = Writer::new(apply::resource(Kind::Pod));
+        let pods = writer.as_reader();
+        let list = |writer: &mut Writer<DynamicObject>, names: &[&str]| {
+            writer.apply_watcher_event(&Event::Init);
+            for name in names {
+                writer.apply_watcher_event(&Event::InitApply(pod(name)));
+            }
+        };
+        list(&mut writer, &["b", "a"]);
+        assert_eq!(names(&pods), None);
+        writer.apply_watcher_event(&Event::InitDone);
+        assert_eq!(names(&pods).unwrap(), ["a", "b"]);
         // It lists anew: what it doesn't show any more is gone, once it is complete.
-        assert!(!pods.take_in(Event::Init));
-        assert!(!pods.take_in(Event::InitApply(pod("b"))));
-        assert_eq!(names(&pods), Some(vec!["a", "b"]));
-        assert!(pods.take_in(Event::InitDone));
-        assert_eq!(names(&pods), Some(vec!["b"]));
-        assert!(pods.take_in(Event::Apply(pod("c"))));
-        assert!(pods.take_in(Event::Delete(pod("b"))));
-        assert!(!pods.take_in(Event::Delete(pod("b"))));
-        assert_eq!(names(&pods), Some(vec!["c"]));
+        list(&mut writer, &["b"]);
+        assert_eq!(names(&pods).unwrap(), ["a", "b"]);
+        writer.apply_watcher_event(&Event::InitDone);
+        assert_eq!(names(&pods).unwrap(), ["b"]);
+    }
+
+    /// One pass for a whole list, and one for each change after it.
+    #[tokio::test]
+    async fn a_change_asks_for_a_pass() {
+        let (trigger, asked) = Trigger::new();
+        let events = [
+            Event::Init,
+            Event::InitApply(pod("a")),
+            Event::InitApply(pod("b")),
+            Event::InitDone,
+            Event::Apply(pod("c")),
+            Event::Delete(pod("a")),
+        ];
+        let key = ("docks".to_owned(), "portal".to_owned());
+        follow(futures::stream::iter(events.map(Ok)), key.clone(), trigger).await;
+        assert_eq!(asked.count().await, 3);
     }
 
     #[test]
