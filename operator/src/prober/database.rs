@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use accord_exchange::{Anchors, Watch};
-use accord_plan::outcome::DatabaseCheck;
+use accord_plan::outcome::{DatabaseCheck, Login};
 use futures::future::BoxFuture;
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -34,21 +34,9 @@ impl Database {
 
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let check = &self.check;
-        let mut options = PgConnectOptions::new_without_pgpass()
-            .host(&check.host)
-            .port(check.port)
-            .username(&check.ledger.user)
-            .password(&check.ledger.password)
-            .database(&check.database)
-            .application_name("accord-prober")
-            .options([("statement_timeout", "5s")]);
-        options = match &check.ca_certificate {
-            Some(pem) => options
-                .ssl_mode(PgSslMode::VerifyFull)
-                .ssl_root_cert_from_pem(pem.clone().into_bytes()),
-            None => options.ssl_mode(PgSslMode::Prefer),
-        };
-        let mut conn = PgConnection::connect_with(&options).await?;
+        let at = (check.host.as_str(), check.port);
+        let options = options(check, at, &check.database, &check.ledger);
+        let mut conn = PgConnection::connect_with(&options.options([("statement_timeout", "5s")])).await?;
         // Without it the addresses of other roles' connections read as null, which looks like nobody.
         let sees: bool = sqlx::query_scalar("SELECT pg_has_role('pg_read_all_stats', 'usage')")
             .fetch_one(&mut conn)
@@ -76,6 +64,28 @@ impl Anchors for Database {
             tracing::debug!(host = self.check.host, "connections of pods can't be seen");
             None
         })
+    }
+}
+
+/// How the prober connects: to the database, or to a replica of it behind the same authority.
+pub(super) fn options(
+    check: &DatabaseCheck,
+    (host, port): (&str, u16),
+    database: &str,
+    login: &Login,
+) -> PgConnectOptions {
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(host)
+        .port(port)
+        .username(&login.user)
+        .password(&login.password)
+        .database(database)
+        .application_name("accord-prober");
+    match &check.ca_certificate {
+        Some(pem) => options
+            .ssl_mode(PgSslMode::VerifyFull)
+            .ssl_root_cert_from_pem(pem.clone().into_bytes()),
+        None => options.ssl_mode(PgSslMode::Prefer),
     }
 }
 

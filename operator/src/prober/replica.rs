@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-use accord_plan::outcome::{DatabaseCheck, Login};
+use accord_plan::outcome::DatabaseCheck;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, sleep, timeout};
+
+use super::database::options;
 
 const CALL: Duration = Duration::from_secs(3);
 /// What a person doesn't notice between two clicks.
@@ -62,27 +64,6 @@ async fn has_replayed(conn: &mut PgConnection, position: &str) -> Option<bool> {
         .await
         .ok()?;
     replayed
-}
-
-fn options(
-    check: &DatabaseCheck,
-    (host, port): (&str, u16),
-    database: &str,
-    login: &Login,
-) -> PgConnectOptions {
-    let options = PgConnectOptions::new_without_pgpass()
-        .host(host)
-        .port(port)
-        .username(&login.user)
-        .password(&login.password)
-        .database(database)
-        .application_name("accord-prober");
-    match &check.ca_certificate {
-        Some(pem) => options
-            .ssl_mode(PgSslMode::VerifyFull)
-            .ssl_root_cert_from_pem(pem.clone().into_bytes()),
-        None => options.ssl_mode(PgSslMode::Prefer),
-    }
 }
 
 #[cfg(test)]

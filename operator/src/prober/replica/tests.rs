@@ -1,6 +1,6 @@
 //! Real streaming replication on loopback.
 
-use accord_plan::outcome::ReplicaCheck;
+use accord_plan::outcome::{Login, ReplicaCheck};
 
 use super::*;
 use crate::prober::database::tests::Server;
