@@ -1,5 +1,6 @@
 //! What every phase needs to know: the service, its names, what is observed.
 
+use accord_crds::recipe::Recipe;
 use accord_crds::status::{AuthServiceStatus, Identity};
 use accord_crds::{AuthService, AuthServiceSpec, ConditionType};
 
@@ -88,6 +89,12 @@ impl<'a> Context<'a> {
             .as_ref()
             .and_then(|a| a.get(name))
             .map_or("", String::as_str)
+    }
+
+    /// How users log in: as declared, or as the preset knows it.
+    pub fn recipe(spec: &AuthServiceSpec) -> Option<Recipe> {
+        let declared = spec.verification.as_ref().and_then(|v| v.recipe.clone());
+        declared.or_else(|| Self::preset(spec).recipe)
     }
 
     /// The preset of a spec; validation has made sure that there is one.

@@ -44,8 +44,7 @@ pub fn covers(domain: &str, host: &str) -> bool {
 /// Where the service is reached from outside.
 pub fn urls(spec: &AuthServiceSpec) -> Urls {
     let api = origin(spec);
-    let declared = spec.verification.as_ref().and_then(|v| v.recipe.clone());
-    let recipe = declared.or_else(|| Context::preset(spec).recipe);
+    let recipe = Context::recipe(spec);
     let at = |path: &str| format!("{api}{path}");
     Urls {
         csrf: recipe.as_ref().and_then(|r| r.csrf.as_ref()).map(|s| at(&s.path)),

@@ -146,9 +146,7 @@ fn request(context: &Context) -> Option<ProbeRequest> {
         })
     };
     Some(ProbeRequest {
-        recipe: verification
-            .and_then(|v| v.recipe.clone())
-            .or_else(|| Context::preset(spec).recipe)?,
+        recipe: Context::recipe(spec)?,
         hostname: spec.hostnames.first().cloned().unwrap_or_default(),
         aliases: spec.hostnames.iter().skip(1).cloned().collect(),
         username,

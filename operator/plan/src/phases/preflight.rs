@@ -265,8 +265,6 @@ impl Question<'_> {
         let sources = self.sources;
         let spec = &self.declared.spec;
         let ring = probe::keys(self.context, spec);
-        let recipe = spec.verification.as_ref().and_then(|v| v.recipe.clone());
-        let recipe = recipe.or_else(|| Context::preset(spec).recipe);
         Declared {
             framework: Some(spec.framework),
             hostnames: spec.hostnames.clone(),
@@ -280,7 +278,7 @@ impl Question<'_> {
                 .map(|key| digest::fingerprint(sources.active.as_bytes(), key.as_bytes()))
                 .collect(),
             public: spec.environment != Some(Environment::Development),
-            session_cookie: recipe.and_then(|r| r.login.session_cookie),
+            session_cookie: Context::recipe(spec).and_then(|r| r.login.session_cookie),
         }
     }
 }

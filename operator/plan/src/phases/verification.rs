@@ -27,10 +27,7 @@ pub const INTERVAL: i32 = 60;
 pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -> Option<ProbeRequest> {
     let revision = serving.filter(|_| !alone(context))?;
     let spec = &revision.spec;
-    let declared = spec.verification.as_ref();
-    let recipe = declared
-        .and_then(|v| v.recipe.clone())
-        .or_else(|| Context::preset(spec).recipe)?;
+    let recipe = Context::recipe(spec)?;
     let canary = context
         .observed
         .objects
