@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::Replica;
 use crate::client::Request;
-use crate::requests::{Run, find};
+use crate::requests::{Run, find, of_status};
 use crate::session::Session;
 use crate::trace::Outcome;
 
@@ -97,13 +97,7 @@ impl Run<'_> {
             Ok(reply) => reply,
             Err(outcome) => return Some(outcome),
         };
-        let meaning = match reply.status {
-            // A form sends people to a page afterwards.
-            200..=299 | 302 | 303 => Meaning::Accepted,
-            300..=399 => Meaning::Redirected,
-            400 | 401 | 403 | 422 => Meaning::Rejected,
-            _ => Meaning::Unexpected,
-        };
+        let meaning = of_status(reply.status);
         let detail = if meaning == Meaning::Accepted {
             session.set(&reply.set_cookies);
             let body: Value = serde_json::from_str(&reply.body).unwrap_or_default();

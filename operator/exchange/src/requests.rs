@@ -333,13 +333,7 @@ impl<'a> Run<'a> {
             Ok(reply) => reply,
             Err(outcome) => return Some(outcome),
         };
-        let meaning = match reply.status {
-            // A form's logout sends people to a page; a permanent redirect sends them to another address for it.
-            200..=299 | 302 | 303 => Meaning::Accepted,
-            300..=399 => Meaning::Redirected,
-            400 | 401 | 403 | 422 => Meaning::Rejected,
-            _ => Meaning::Unexpected,
-        };
+        let meaning = of_status(reply.status);
         let detail = if meaning == Meaning::Accepted {
             String::new()
         } else {
@@ -417,6 +411,17 @@ impl<'a> Run<'a> {
             }
             _ => snippet(&said(&reply.body), &secrets),
         }
+    }
+}
+
+/// What the status of a request says that changes something and names nobody: a logout, a change of password.
+pub(crate) fn of_status(status: u16) -> Meaning {
+    match status {
+        // A form sends people to a page afterwards; a permanent redirect sends them to another address for it.
+        200..=299 | 302 | 303 => Meaning::Accepted,
+        300..=399 => Meaning::Redirected,
+        400 | 401 | 403 | 422 => Meaning::Rejected,
+        _ => Meaning::Unexpected,
     }
 }
 
