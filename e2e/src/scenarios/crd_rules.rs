@@ -93,6 +93,12 @@ const ON_CREATE: &[Refused] = &[
         to: "framework: Custom",
         says: "spec.verification.recipe is not set",
     },
+    Refused {
+        what: "attributes of a session cookie that isn't named",
+        from: "framework: Django",
+        to: "framework: Django\nverification: {recipe: {login: {path: /in, sessionCookieAttributes: {secure: true}}, check: {path: /me}}}",
+        says: "login.sessionCookieAttributes is set without login.sessionCookie",
+    },
 ];
 
 const ON_UPDATE: &[Refused] = &[

@@ -47,7 +47,7 @@ fn parse(yaml: &str) -> Result<Recipe, String> {
     let known = serde_json::to_value(&recipe).map_err(|e| e.to_string())?;
     match unknown(&given, &known) {
         Some(field) => Err(format!("no such field: {field}")),
-        None => Ok(recipe),
+        None => recipe.login.check().map(|()| recipe).map_err(str::to_owned),
     }
 }
 
@@ -181,6 +181,15 @@ mod tests {
         assert_eq!(Some(recipe), preset.recipe);
     }
 
+    #[test]
+    fn the_recipe_of_flask_tickets_is_the_presets_and_what_its_cookie_has_to_be() {
+        let text = include_str!("../../../examples/flask-tickets/recipe.yaml");
+        let mut recipe = parse(text).unwrap();
+        assert!(recipe.login.session_cookie_attributes.take().is_some());
+        let preset = super::Preset::of(super::Framework::Flask).unwrap();
+        assert_eq!(Some(recipe), preset.recipe);
+    }
+
     const RECIPE: &str = "login: {path: /in, accessToken: token}\ncheck: {path: /me}\n";
 
     #[test]
@@ -192,5 +201,21 @@ mod tests {
         let wrong = RECIPE.replace("accessToken", "acessToken");
         assert_eq!(parse(&wrong).unwrap_err(), "no such field: login.acessToken");
         assert!(parse("login: {path: /in}").is_err());
+    }
+
+    #[test]
+    fn what_is_declared_of_nothing_is_named() {
+        for (field, without) in [
+            ("sessionCookieAttributes: {httpOnly: true}", "sessionCookie:"),
+            ("sessionKey: 'session:{id}'", "sessionCookie:"),
+            ("accessTokenKey: KeyRing", "accessToken:"),
+        ] {
+            let nothing = format!("login: {{path: /in, {field}}}\ncheck: {{path: /me}}\n");
+            let why = parse(&nothing).unwrap_err();
+            let name = field.split(':').next().unwrap();
+            assert!(why.starts_with(&format!("login.{name} is set without")), "{why}");
+            let whole = nothing.replace("/in,", &format!("/in, {without} a,"));
+            assert!(parse(&whole).is_ok(), "{whole}");
+        }
     }
 }

@@ -1,0 +1,131 @@
+//! The login request, and what its answer gives.
+
+// The derives put each type into a module of its own, where `pub` can't be reached.
+#![allow(unreachable_pub)]
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CookieAttributes, Encoding};
+
+const ATTRIBUTES_OF_NOTHING: &str = "login.sessionCookieAttributes is set without login.sessionCookie: nothing would be compared. Name the cookie, or take the attributes away.";
+const KEY_OF_NOTHING: &str = "login.sessionKey is set without login.sessionCookie: no session would be looked for. Name the cookie, or take the key away.";
+const SIGNER_OF_NOTHING: &str = "login.accessTokenKey is set without login.accessToken: no signature would be looked at. Say where the answer holds the token, or take the key away.";
+
+/// The login request: POST with the canary's username and password.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.sessionCookieAttributes) || has(self.sessionCookie)").message(ATTRIBUTES_OF_NOTHING),
+    validation = Rule::new("!has(self.sessionKey) || has(self.sessionCookie)").message(KEY_OF_NOTHING),
+    validation = Rule::new("!has(self.accessTokenKey) || has(self.accessToken)").message(SIGNER_OF_NOTHING)
+)]
+pub struct Login {
+    /// The path. A trailing slash counts: Django answers a POST without one with a redirect.
+    #[schemars(regex(pattern = r"^/"))]
+    pub path: String,
+    /// How the body is encoded. Default: `JSON`.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// The body's field for the username. Default: `username`.
+    #[serde(default = "default_username_field")]
+    pub username_field: String,
+    /// Which of the canary's names people log in with; the check has to answer with it. Default: `Username`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<Identifier>,
+    /// The body's field for the password. Default: `password`.
+    #[serde(default = "default_password_field")]
+    pub password_field: String,
+    /// What the body gives besides, for example `grant_type: password`.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub fields: std::collections::BTreeMap<String, String>,
+    /// The status of a login that succeeded. Default: 200. A form login that redirects answers 302.
+    #[serde(default = "default_ok")]
+    #[schemars(with = "i32", range(min = 200, max = 399))]
+    pub status: u16,
+    /// The session cookie that a login sets, where sessions are used. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_cookie: Option<String>,
+    /// What the session cookie has to be, where that is declared: a replica that sets another one is `CookieAttributes`, and
+    /// isn't admitted. Default: not declared, and attributes aren't looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_cookie_attributes: Option<CookieAttributes>,
+    /// The key under which the managed cache keeps a session, where that is known: `{id}` stands for the cookie's value
+    /// without a signature, for example `session:{id}`. A session that works and isn't there is a `LocalSession`. Default:
+    /// not known, and nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"\{id\}"))]
+    pub session_key: Option<String>,
+    /// Where the answer holds the access token: a field of the JSON body, or a JSON pointer to it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<String>,
+    /// What signs the access token, where that is declared. With `KeyRing` a token that no key of the service's key ring
+    /// verifies (HS256, HS384, HS512) is a `KeyMismatch`. Default: not declared, and signatures aren't looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token_key: Option<TokenKey>,
+    /// Where the answer holds the refresh token: a field, or a JSON pointer. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+}
+
+impl Login {
+    /// What is declared of something that isn't, and so would do nothing: the admission rules, where no API server asks them.
+    ///
+    /// # Errors
+    /// The sentence with the way out.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let rules = [
+            (
+                self.session_cookie_attributes.is_none() || self.session_cookie.is_some(),
+                ATTRIBUTES_OF_NOTHING,
+            ),
+            (
+                self.session_key.is_none() || self.session_cookie.is_some(),
+                KEY_OF_NOTHING,
+            ),
+            (
+                self.access_token_key.is_none() || self.access_token.is_some(),
+                SIGNER_OF_NOTHING,
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, why)) => Err(why),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The name that people log in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Identifier {
+    /// The canary's username.
+    Username,
+    /// The canary's e-mail address.
+    Email,
+    /// A name of a newer version: as `Username`.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// What signs a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TokenKey {
+    /// A key of the service's key ring, as the bytes of its text: the active one, or an older one that still verifies.
+    KeyRing,
+    /// A way of a newer version: signatures aren't looked at.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+fn default_username_field() -> String {
+    "username".into()
+}
+fn default_password_field() -> String {
+    "password".into()
+}
+fn default_ok() -> u16 {
+    200
+}
