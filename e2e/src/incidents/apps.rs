@@ -72,14 +72,7 @@ pub(super) const ORDERS: App = App {
 };
 
 /// The preset's recipe, and the request that changes the password: no preset can know whether an application has one.
-pub(super) const ORDERS_CHANGE_PASSWORD: &str = "  verification:
-    recipe:
-      login: {path: /api/auth/login/, sessionCookie: sessionid, accessToken: access, accessTokenKey: KeyRing, refreshToken: refresh}
-      check: {path: /api/auth/me/, username: /username}
-      refresh: {path: /api/auth/refresh/}
-      logout: {path: /api/auth/logout/, refreshField: refresh}
-      changePassword: {path: /api/auth/change-password/, oldField: old_password, newField: new_password}
-";
+pub(super) const ORDERS_RECIPE: &str = include_str!("../../../examples/django-orders/recipe.yaml");
 
 pub(super) const TICKETS: App = App {
     example: "flask-tickets",
@@ -99,15 +92,7 @@ pub(super) const TICKETS: App = App {
 };
 
 /// The preset's recipe, and what the application promises of its cookie.
-pub(super) const TICKETS_COOKIE: &str = "  verification:
-    recipe:
-      login:
-        path: /api/auth/login
-        sessionCookie: session
-        sessionCookieAttributes: {sameSite: Lax, lifetimeSeconds: 2678400}
-      check: {path: /api/auth/me, username: /username}
-      logout: {path: /api/auth/logout}
-";
+pub(super) const TICKETS_RECIPE: &str = include_str!("../../../examples/flask-tickets/recipe.yaml");
 
 pub(super) const WORKFLOWS: App = App {
     example: "fastapi-workflows",

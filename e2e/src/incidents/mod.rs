@@ -41,8 +41,8 @@ pub struct Incident {
     update: Outcome,
     /// Stores of its own, and the declaration with them in place of the managed ones.
     stores: Option<Stores>,
-    /// What the spec holds besides, as YAML.
-    besides: &'static str,
+    /// The recipe, as YAML, where the preset's isn't enough.
+    recipe: Option<&'static str>,
     /// How many users are sent to the plain replicas.
     plain_users: usize,
     /// What was done by hand on the plain replicas, as in the report.
@@ -81,7 +81,7 @@ const USUAL: Incident = Incident {
     visit: Kind::Session,
     update: Outcome::Withdrawn,
     stores: None,
-    besides: "",
+    recipe: None,
     plain_users: 60,
     by_hand: plain::ByHand::NOTHING,
 };
@@ -140,7 +140,7 @@ pub const ALL: &[Incident] = &[
         fault: "stale-password",
         reasons: &["StaleCache"],
         visit: Kind::Password,
-        besides: apps::ORDERS_CHANGE_PASSWORD,
+        recipe: Some(apps::ORDERS_RECIPE),
         // Each of the demo users once.
         plain_users: 4,
         ..USUAL
@@ -178,7 +178,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::TICKETS,
         fault: "non-permanent-session",
         reasons: &["CookieAttributes"],
-        besides: apps::TICKETS_COOKIE,
+        recipe: Some(apps::TICKETS_RECIPE),
         ..USUAL
     },
     Incident {
@@ -187,7 +187,7 @@ pub const ALL: &[Incident] = &[
         app: &apps::TICKETS,
         fault: "cookie-attributes",
         reasons: &["CookieAttributes"],
-        besides: apps::TICKETS_COOKIE,
+        recipe: Some(apps::TICKETS_RECIPE),
         ..USUAL
     },
     Incident {

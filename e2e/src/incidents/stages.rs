@@ -52,9 +52,20 @@ pub(super) fn on<T>(
     told
 }
 
+/// What the spec holds besides: the recipe, where the preset's isn't enough.
+fn besides(recipe: Option<&str>) -> String {
+    let lines = recipe.into_iter().flat_map(str::lines);
+    let lines: String = lines.map(|line| format!("      {line}\n")).collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("  verification:\n    recipe:\n{lines}")
+    }
+}
+
 /// Declared first, mended, without Accord, and as an update.
 fn four_ways(stage: &Stage<'_>) -> Result<Row> {
-    let password = stage.declare(stage.incident.besides)?;
+    let password = stage.declare(&besides(stage.incident.recipe))?;
     let user = stage.user(&password);
     let first = stage.first(&user)?;
     progress::say(&format!("   first declaration: {}", first.sentence()));
