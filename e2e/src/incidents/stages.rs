@@ -54,13 +54,10 @@ pub(super) fn on<T>(
 
 /// What the spec holds besides: the recipe, where the preset's isn't enough.
 fn besides(recipe: Option<&str>) -> String {
-    let lines = recipe.into_iter().flat_map(str::lines);
-    let lines: String = lines.map(|line| format!("      {line}\n")).collect();
-    if lines.is_empty() {
-        lines
-    } else {
-        format!("  verification:\n    recipe:\n{lines}")
-    }
+    recipe.map_or_else(String::new, |yaml| {
+        let indented = yaml.trim_end().replace('\n', "\n      ");
+        format!("  verification:\n    recipe:\n      {indented}\n")
+    })
 }
 
 /// Declared first, mended, without Accord, and as an update.
