@@ -1,6 +1,7 @@
 //! A cluster as the demo and the scenarios see it: the embedded one, or the user's own by its context.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
@@ -205,6 +206,8 @@ impl Cluster {
     /// Builds an image where its inputs changed and brings it to the nodes where they lack it. Returns nothing for an
     /// image that this cluster pulls from its public registry.
     pub fn load(&self, image: &Image) -> Result<Option<Loaded>> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _building = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.target {
             Target::Embedded => {
                 let built = image.build(Builder::Chroot)?;

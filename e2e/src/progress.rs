@@ -1,6 +1,7 @@
 //! What a person sees while things take time: one line a step, with the time since the start; on a terminal a live
 //! line while one step lasts. Writes to standard error only, so that standard output stays for results.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -12,6 +13,28 @@ static START: OnceLock<Instant> = OnceLock::new();
 static LAST: AtomicU64 = AtomicU64::new(0);
 /// The live line that is on the terminal now, so that other lines can go above it.
 static LIVE: Mutex<String> = Mutex::new(String::new());
+
+thread_local! {
+    /// The lines of a thread that keeps them, because they would be taken for another's.
+    static KEPT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// Runs `work` on this thread without a line on the screen: what goes on beside it is what is shown. Returns the lines.
+pub fn quietly<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let before = KEPT.replace(Some(Vec::new()));
+    let result = work();
+    (result, KEPT.replace(before).unwrap_or_default())
+}
+
+/// True when the line is kept in place of being shown.
+fn is_kept(line: Option<&str>) -> bool {
+    KEPT.with_borrow_mut(|kept| {
+        if let (Some(kept), Some(line)) = (kept.as_mut(), line) {
+            kept.push(line.to_owned());
+        }
+        kept.is_some()
+    })
+}
 
 /// Starts the clock; later calls change nothing.
 pub fn start() {
@@ -25,6 +48,9 @@ pub fn elapsed() -> Duration {
 
 /// Prints one line with the time since the start.
 pub fn say(text: &str) {
+    if is_kept(Some(text)) {
+        return;
+    }
     LAST.store(
         u64::try_from(elapsed().as_millis()).unwrap_or(u64::MAX),
         Ordering::Relaxed,
@@ -42,6 +68,9 @@ pub fn say(text: &str) {
 
 /// Prints lines that belong to the one before: no time of their own.
 pub fn detail(text: &str) {
+    if is_kept(Some(text)) {
+        return;
+    }
     for line in text.lines() {
         let mut current = live();
         let mut err = std::io::stderr().lock();
@@ -56,6 +85,9 @@ pub fn detail(text: &str) {
 /// Shows a line that the next one replaces. Without a terminal one each half minute is printed, so that a log shows
 /// what is waited for.
 pub fn live_line(words: &str) {
+    if is_kept(None) {
+        return;
+    }
     if !std::io::stderr().is_terminal() {
         if is_due() {
             say(words);
@@ -134,6 +166,19 @@ mod tests {
     fn short_times_have_tenths_and_long_ones_minutes() {
         assert_eq!(clock(Duration::from_millis(4210)), "4.2s");
         assert_eq!(clock(Duration::from_secs(187)), "3m07s");
+    }
+
+    #[test]
+    fn a_quiet_thread_keeps_its_lines_and_loses_the_live_one() {
+        let (result, lines) = quietly(|| {
+            say("one");
+            live_line("waiting");
+            detail("two");
+            7
+        });
+        assert_eq!(result, 7);
+        assert_eq!(lines, ["one", "two"]);
+        assert!(!is_kept(None), "what follows is shown again");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 mod apps;
 pub(crate) mod later;
 mod load;
-mod plain;
+pub(crate) mod plain;
 mod replica;
 mod report;
 mod stages;

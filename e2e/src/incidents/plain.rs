@@ -79,7 +79,7 @@ pub(super) fn run(cluster: &Cluster, namespace: &str, incident: &Incident, user:
     Ok(Plain { ready, tally })
 }
 
-fn manifests(deployment: &Value, (name, value): (&str, &str)) -> Result<String> {
+pub(crate) fn manifests(deployment: &Value, (name, value): (&str, &str)) -> Result<String> {
     let mut template = deployment["spec"]["template"].clone();
     template["metadata"] = json!({"labels": {"app": NAME}});
     let spec = template["spec"]
@@ -100,7 +100,7 @@ fn manifests(deployment: &Value, (name, value): (&str, &str)) -> Result<String> 
     Ok(list.to_string())
 }
 
-fn ready_pods(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
+pub(crate) fn ready_pods(cluster: &Cluster, namespace: &str) -> Result<Vec<String>> {
     wait(
         cluster,
         namespace,

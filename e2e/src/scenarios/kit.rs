@@ -220,8 +220,8 @@ pub(super) fn logins_go_on(kit: &Kit<'_>, body: impl FnOnce() -> Result<()>) -> 
     let (done, answers) = std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
             let mut answers = Vec::new();
-            // Half an hour at most, whatever becomes of the body.
-            while !over.load(Ordering::Relaxed) && answers.len() < 9000 {
+            // Two hours at most, whatever becomes of the body.
+            while !over.load(Ordering::Relaxed) && answers.len() < 36_000 {
                 let begun = Instant::now();
                 answers.push(match orders.login_status(&front) {
                     Ok(status) => status.to_string(),

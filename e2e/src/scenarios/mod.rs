@@ -10,6 +10,7 @@ mod custom;
 mod django_orders;
 mod django_page;
 mod drift;
+mod edge;
 mod express;
 mod external;
 mod idle;
@@ -20,8 +21,10 @@ mod leader;
 mod local_database;
 mod migration_failed;
 mod node;
+mod observe;
 mod paused;
 mod port_forward;
+mod preflight;
 mod restart;
 mod retain;
 
@@ -35,8 +38,21 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it shows.
     pub shows: &'static str,
+    /// What else may run meanwhile.
+    pub room: Room,
     /// Runs it; an error says what was otherwise.
     pub run: fn(&Cluster) -> Result<()>,
+}
+
+/// How much of the cluster a scenario needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// The operator, the node or the network are its subject: nothing else runs meanwhile.
+    Cluster,
+    /// It keeps to its namespace.
+    Namespace,
+    /// It keeps to its namespace and takes long: those that follow run beside it, up to the next that needs the cluster.
+    Beside,
 }
 
 /// Every scenario, in the order in which they run: what others rest on comes first.
@@ -44,121 +60,163 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "node",
         shows: "a pod with a volume answers another by its Service's name, and sees the other's own address",
+        room: Room::Cluster,
         run: node::run,
     },
     Scenario {
         name: "port-forward",
         shows: "a pod is asked through the API server, with the declared host, where its address can't be reached",
+        room: Room::Cluster,
         run: port_forward::run,
     },
     Scenario {
         name: "crd-rules",
         shows: "the API server refuses declarations that can't work, with a sentence that says what to do",
+        room: Room::Cluster,
         run: crd_rules::run,
     },
     Scenario {
         name: "chart-policy",
         shows: "the policy on pods/status leaves Accord's account one condition and nothing else",
+        room: Room::Cluster,
         run: chart::policy,
     },
     Scenario {
         name: "chart-lifecycle",
         shows: "the chart installs, upgrades its CRD, keeps it on uninstall and takes it over again",
+        room: Room::Cluster,
         run: chart::lifecycle,
     },
     Scenario {
         name: "django-orders",
         shows: "every replica honours what the others issue, from one to five and back, and through restarts",
+        room: Room::Namespace,
         run: django_orders::run,
     },
     Scenario {
         name: "restart",
         shows: "a restarted container takes no traffic on the proof of the one before it",
+        room: Room::Cluster,
         run: restart::run,
     },
     Scenario {
         name: "local-database",
         shows: "replicas with a database each never take traffic, are named, and are withdrawn as an update",
+        room: Room::Namespace,
         run: local_database::run,
+    },
+    Scenario {
+        name: "preflight",
+        shows: "a revision that would keep users in files gets no server, says what to paste, and stops nobody",
+        room: Room::Namespace,
+        run: preflight::run,
+    },
+    Scenario {
+        name: "observe",
+        shows: "a Deployment that somebody else made is judged and not touched",
+        room: Room::Namespace,
+        run: observe::run,
+    },
+    Scenario {
+        name: "edge",
+        shows: "the way in from outside is tried, and a router that strips Set-Cookie is named",
+        room: Room::Namespace,
+        run: edge::run,
     },
     Scenario {
         name: "incident",
         shows: "sessions in each replica's memory: a plain Deployment loses users, Accord none, and says why",
+        room: Room::Namespace,
         run: incident::run,
     },
     Scenario {
         name: "later",
         shows: "a replica that diverges after an hour is named by a sweep, isolated, and replaced",
+        room: Room::Namespace,
         run: later::run,
     },
     Scenario {
         name: "blocked",
         shows: "a network that stops the prober is named, and nobody is isolated for it",
+        room: Room::Cluster,
         run: blocked::run,
     },
     Scenario {
         name: "away",
         shows: "without any operator those admitted serve on, and new ones wait until it is back",
+        room: Room::Cluster,
         run: away::run,
+    },
+    Scenario {
+        name: "calm",
+        shows: "minutes of scaling and rolling a healthy service raise no alarm (ACCORD_LONG=1: an hour)",
+        room: Room::Beside,
+        run: calm::run,
     },
     Scenario {
         name: "migration-failed",
         shows: "a failed migration serves nothing, says why without secrets, and what was released serves on",
+        room: Room::Namespace,
         run: migration_failed::run,
     },
     Scenario {
         name: "django-page",
         shows: "the project that the documentation's page on Django makes runs as three replicas that agree",
+        room: Room::Namespace,
         run: django_page::run,
     },
     Scenario {
         name: "custom",
         shows: "an application without a preset agrees by what is written out in its declaration",
+        room: Room::Namespace,
         run: custom::run,
     },
     Scenario {
         name: "express",
         shows: "an application that no preset knows agrees, and sessions in memory and a key per start are named",
+        room: Room::Namespace,
         run: express::run,
     },
     Scenario {
         name: "external",
         shows: "a database and a cache that Accord doesn't run serve as well, and are checked",
+        room: Room::Namespace,
         run: external::run,
     },
     Scenario {
         name: "idle",
         shows: "a service at rest is not written to, while sweeps go on",
+        room: Room::Namespace,
         run: idle::run,
     },
     Scenario {
         name: "drift",
         shows: "what somebody changes by hand is put right, once",
+        room: Room::Namespace,
         run: drift::run,
     },
     Scenario {
         name: "conflict",
         shows: "an object of somebody else is left alone and named",
+        room: Room::Namespace,
         run: conflict::run,
     },
     Scenario {
         name: "paused",
         shows: "the annotation accord.dev/paused stops every write",
+        room: Room::Namespace,
         run: paused::run,
     },
     Scenario {
         name: "leader",
         shows: "another operator pod takes over, and no server is touched",
+        room: Room::Cluster,
         run: leader::run,
-    },
-    Scenario {
-        name: "calm",
-        shows: "minutes of scaling and rolling a healthy service raise no alarm (ACCORD_LONG=1: an hour)",
-        run: calm::run,
     },
     Scenario {
         name: "retain",
         shows: "a service that is declared again finds its keys, volumes and users; with Delete nothing is left",
+        room: Room::Namespace,
         run: retain::run,
     },
 ];

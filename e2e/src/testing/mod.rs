@@ -5,11 +5,13 @@ mod stages;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::cluster::Cluster;
+use crate::scenarios::Room;
 use crate::{embedded, paths, progress, scenarios};
 
 /// Writes what is generated from the types, or checks that it is current.
@@ -160,11 +162,7 @@ fn on_cluster(
         }
         return;
     };
-    for scenario in chosen {
-        rows.push(measured(scenario.name, || {
-            (scenario.run)(&cluster).map(|()| Count::passed(1))
-        }));
-    }
+    run_scenarios(&cluster, chosen, rows);
     if cluster.is_embedded() && !was_running && !options.keep {
         rows.push(measured("cluster down", || {
             embedded::down().map(|_| Count::passed(1))
@@ -172,11 +170,58 @@ fn on_cluster(
     }
 }
 
+/// One after the other; what takes long and keeps to its namespace has a thread of its own meanwhile.
+fn run_scenarios(cluster: &Cluster, chosen: &[&scenarios::Scenario], rows: &mut Vec<Row>) {
+    std::thread::scope(|scope| {
+        let mut beside = Vec::new();
+        let join = |beside: &mut Vec<(&'static str, ScopedJoinHandle<'_, Kept>)>, rows: &mut Vec<Row>| {
+            for (name, handle) in beside.drain(..) {
+                let ((count, took), lines) = handle.join().unwrap_or_else(|_| {
+                    let why = "the scenario's thread panicked".to_owned();
+                    ((Count::failed(why), Duration::ZERO), Vec::new())
+                });
+                progress::say(&format!("── {name}, which ran beside these"));
+                progress::detail(&lines.join("\n"));
+                rows.push(told(name, count, took));
+            }
+        };
+        for scenario in chosen {
+            let run = || (scenario.run)(cluster).map(|()| Count::passed(1));
+            match scenario.room {
+                Room::Beside => {
+                    progress::say(&format!("── {}, beside those that follow", scenario.name));
+                    let quiet = move || progress::quietly(|| timed(run));
+                    beside.push((scenario.name, scope.spawn(quiet)));
+                }
+                Room::Cluster => {
+                    join(&mut beside, rows);
+                    rows.push(measured(scenario.name, run));
+                }
+                Room::Namespace => rows.push(measured(scenario.name, run)),
+            }
+        }
+        join(&mut beside, rows);
+    });
+}
+
+/// What came of a stage, and how long it took.
+type Outcome = (Count, Duration);
+/// The same, and the lines of a stage that ran beside others.
+type Kept = (Outcome, Vec<String>);
+
 fn measured(name: &str, stage: impl FnOnce() -> Result<Count>) -> Row {
     progress::say(&format!("── {name}"));
+    let (count, took) = timed(stage);
+    told(name, count, took)
+}
+
+fn timed(stage: impl FnOnce() -> Result<Count>) -> Outcome {
     let begun = Instant::now();
     let count = stage().unwrap_or_else(|error| Count::failed(format!("{error:#}")));
-    let took = begun.elapsed();
+    (count, begun.elapsed())
+}
+
+fn told(name: &str, count: Count, took: Duration) -> Row {
     let mark = if count.failed > 0 { "FAILED" } else { "ok" };
     progress::say(&format!(
         "   {name}: {mark}, {} in {}",
