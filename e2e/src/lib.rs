@@ -5,6 +5,7 @@
 //! in seconds, and what it does can be repeated by hand.
 
 mod audit;
+pub mod chaos;
 pub mod cluster;
 pub mod demo;
 pub mod digest;

@@ -162,6 +162,11 @@ impl Record {
     }
 }
 
+/// The mark of a process, for one that is started otherwise than as a [`Component`].
+pub(crate) fn mark(state: &Path, name: &str) -> (&'static str, String) {
+    (MARK, format!("{}:{name}", state.display()))
+}
+
 /// Ends every process that carries the cluster's mark, recorded or not, and says how many there were.
 pub(crate) fn end_marked(state: &Path) -> usize {
     let mark = format!("{MARK}={}:", state.display());

@@ -118,7 +118,7 @@ fn corefile() -> String {
 
 /// Who wrote what, and what the accounts in pods do at all: scenarios count an idle operator's writes here, and
 /// compare the rights it has with those it uses. Never bodies: Secrets are among them.
-const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
+pub(crate) const AUDIT_POLICY: &str = r#"apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:

@@ -2,12 +2,12 @@
 //! needs no cluster image, no registry and no other virtual machine. There is one for each machine, whatever the
 //! checkout; what it was made from is recorded, so that another checkout can take it over or end it.
 
-mod binaries;
+pub(crate) mod binaries;
 mod cgroup;
-mod components;
-mod files;
+pub(crate) mod components;
+pub(crate) mod files;
 mod network;
-mod pki;
+pub(crate) mod pki;
 mod remove;
 pub(crate) mod settings;
 
@@ -231,7 +231,7 @@ fn start(machine: Machine, components: &Components, files: &[(&str, String)]) ->
 
     components.etcd.start(state)?;
     components.containerd.start(state)?;
-    pki::make(state)?;
+    pki::make(&settings::CLUSTER)?;
     binaries::link(
         &components.apiserver.program.with_file_name("kubectl"),
         &tools().join("kubectl"),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::settings::{API_PORT, API_SERVICE, NODE, NODE_IP};
+use super::settings::{API_SERVICE, NODE, NODE_IP, Place};
 use crate::exec::Cmd;
 use crate::paths;
 
@@ -17,8 +17,9 @@ struct Certificate<'a> {
     names: &'a str,
 }
 
-/// Makes everything below `state`: `pki/*` and one `NAME.conf` for each client.
-pub(crate) fn make(state: &Path) -> Result<()> {
+/// Makes everything below the state directory: `pki/*` and one `NAME.conf` for each client.
+pub(crate) fn make(place: &Place) -> Result<()> {
+    let state = Path::new(place.state);
     let dir = paths::ensure(&state.join("pki"))?;
     let openssl = |args: &[&str]| Cmd::new("openssl").args(args).cwd(&dir).run();
     let curve = ["-pkeyopt", "ec_paramgen_curve:prime256v1"];
@@ -52,8 +53,9 @@ pub(crate) fn make(state: &Path) -> Result<()> {
     openssl(&["pkey", "-in", "sa.key", "-pubout", "-out", "sa.pub"])?;
 
     let api_names = format!(
-        "IP:127.0.0.1,IP:{NODE_IP},IP:{API_SERVICE},DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,\
-         DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local"
+        "IP:127.0.0.1,IP:{},IP:{API_SERVICE},DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,\
+         DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local",
+        place.address
     );
     let kubelet_subject = format!("/O=system:nodes/CN=system:node:{NODE}");
     let kubelet_names = format!("IP:{NODE_IP},DNS:{NODE}");
@@ -146,7 +148,7 @@ pub(crate) fn make(state: &Path) -> Result<()> {
             certificate: paths::read(&dir.join(&certificate))?,
             key: paths::read(&dir.join(&key))?,
         };
-        paths::write(&state.join(format!("{name}.conf")), kubeconfig(&authority, &user))?;
+        paths::write(&state.join(format!("{name}.conf")), kubeconfig(place, &authority, &user))?;
     }
     for file in std::fs::read_dir(&dir)?
         .flatten()
@@ -166,13 +168,14 @@ struct User {
     key: String,
 }
 
-fn kubeconfig(authority: &str, user: &User) -> String {
+fn kubeconfig(place: &Place, authority: &str, user: &User) -> String {
     let [authority, certificate, key] =
         [authority, user.certificate.as_str(), user.key.as_str()].map(|pem| STANDARD.encode(pem));
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: accord\n\
-         clusters: [{{name: accord, cluster: {{server: \"https://{NODE_IP}:{API_PORT}\", certificate-authority-data: {authority}}}}}]\n\
+         clusters: [{{name: accord, cluster: {{server: \"https://{}:{}\", certificate-authority-data: {authority}}}}}]\n\
          users: [{{name: accord, user: {{client-certificate-data: {certificate}, client-key-data: {key}}}}}]\n\
-         contexts: [{{name: accord, context: {{cluster: accord, user: accord}}}}]\n"
+         contexts: [{{name: accord, context: {{cluster: accord, user: accord}}}}]\n",
+        place.address, place.api_port
     )
 }

@@ -32,3 +32,27 @@ pub(crate) const DNS_HEALTH_PORT: u16 = 20280;
 pub(crate) const SOCKET: &str = "/run/accord-cluster/containerd.sock";
 /// The image of every pod's sandbox.
 pub(crate) const PAUSE_IMAGE: &str = "localhost/pause:1";
+
+/// What a control plane stands on. One machine can hold several that differ in all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The directory of its state.
+    pub(crate) state: &'static str,
+    /// The address that the API server listens on.
+    pub(crate) address: &'static str,
+    pub(crate) api_port: u16,
+    pub(crate) etcd_port: u16,
+    pub(crate) etcd_peer_port: u16,
+    pub(crate) controller_port: u16,
+}
+
+/// The embedded cluster's.
+pub(crate) const CLUSTER: Place = Place {
+    state: crate::paths::STATE,
+    // The node's own address only: other machines don't see it.
+    address: NODE_IP,
+    api_port: API_PORT,
+    etcd_port: ETCD_PORT,
+    etcd_peer_port: ETCD_PEER_PORT,
+    controller_port: CONTROLLER_PORT,
+};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use accord_e2e::cluster::Cluster;
 use accord_e2e::images::Image;
-use accord_e2e::{demo, embedded, incidents, mutations, progress, scenarios, testing};
+use accord_e2e::{chaos, demo, embedded, incidents, mutations, progress, scenarios, testing};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
@@ -49,6 +49,8 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
+    /// Breaks what stands between the operator and a real API server, request by request, and sees that the end is the same.
+    Chaos(ChaosArgs),
     /// Writes the CRD and the reference from the types.
     Gen {
         /// Change nothing; fail when something isn't current.
@@ -84,6 +86,28 @@ struct TestArgs {
     /// Say which scenarios there are and what they show.
     #[arg(long)]
     list: bool,
+}
+
+#[derive(Args)]
+struct ChaosArgs {
+    /// Only the run that this file describes: a failed one is kept.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<std::path::PathBuf>,
+    /// Only this family of faults; may be repeated: kill, kills, error, watch, stale.
+    #[arg(long, value_name = "NAME")]
+    family: Vec<String>,
+    /// Only so many runs, drawn by the seed. Without it: all, which takes an hour or more.
+    #[arg(long, value_name = "NUMBER")]
+    points: Option<usize>,
+    /// The same seed draws the same runs.
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    seed: u64,
+    /// Say which runs there are, after the history without faults that tells.
+    #[arg(long)]
+    list: bool,
+    /// Write the table into operator/docs/reliability.md.
+    #[arg(long)]
+    record: bool,
 }
 
 #[derive(Subcommand)]
@@ -123,6 +147,17 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Test(args) => test(cli, args),
         Command::Mutations { list: true, .. } => mutations::list().map(|()| ExitCode::SUCCESS),
         Command::Mutations { names, .. } => Ok(exit_code(mutations::run(names)?)),
+        Command::Chaos(args) => {
+            let options = chaos::Options {
+                plan: args.plan.clone(),
+                families: args.family.clone(),
+                points: args.points,
+                seed: args.seed,
+                list: args.list,
+                record: args.record,
+            };
+            Ok(exit_code(chaos::run(&options)?))
+        }
         Command::Gen { check } => testing::generate(*check).map(|()| ExitCode::SUCCESS),
     }
 }

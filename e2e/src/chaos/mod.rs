@@ -1,0 +1,192 @@
+//! `cargo xtask chaos`: one history of a service, gone through again and again on a real API server, each time with
+//! another fault between it and the operator. Whatever happens, the end has to be that of the run without faults.
+//!
+//! The control plane is real, and so are the operator, the runner and Postgres; the node and the application are
+//! played. Faults are chosen by counting requests, so that a run is repeated from its plan.
+
+mod api;
+mod app;
+mod canonical;
+mod container;
+mod control;
+mod history;
+mod job;
+mod judge;
+mod node;
+mod operator;
+mod plan;
+mod plans;
+mod proxy;
+mod report;
+mod request;
+mod stores;
+mod watch_faults;
+mod wire;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use self::api::Api;
+use self::control::{Control, PLACE};
+use self::history::Outcome;
+use self::plan::Plan;
+use self::plans::Run;
+use self::report::Tally;
+use self::stores::Postgres;
+use crate::exec::{Cmd, find};
+use crate::{paths, progress};
+
+/// What to run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only the plan in this file.
+    pub plan: Option<PathBuf>,
+    /// Only these families of faults; all of them without any.
+    pub families: Vec<String>,
+    /// Only so many runs, drawn by the seed.
+    pub points: Option<usize>,
+    /// What they are drawn by.
+    pub seed: u64,
+    /// Say which runs there are, and do none.
+    pub list: bool,
+    /// Write the table into the documentation.
+    pub record: bool,
+}
+
+/// Histories that go on at a time. They mostly wait.
+const AT_ONCE: usize = 3;
+
+/// What all runs share.
+#[derive(Debug)]
+struct Lab {
+    api: Api,
+    operator: PathBuf,
+    runner: PathBuf,
+    /// Where the plans and logs of failed runs are kept.
+    kept: PathBuf,
+    // In the order in which they end.
+    postgres: Postgres,
+    _control: Control,
+}
+
+impl Lab {
+    fn open() -> Result<Self> {
+        let (operator, runner) = programs()?;
+        let control = Control::start()?;
+        Ok(Self {
+            api: Control::api(),
+            operator,
+            runner,
+            kept: paths::ensure(&target().join("chaos"))?,
+            postgres: Postgres::start()?,
+            _control: control,
+        })
+    }
+
+    fn state(&self) -> &'static Path {
+        Path::new(PLACE.state)
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.state().join("runs")
+    }
+}
+
+fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").filter(|d| !d.is_empty());
+    paths::checkout().join(target.unwrap_or_else(|| "target".into()))
+}
+
+/// The operator and the runner of this checkout, built as tests are.
+fn programs() -> Result<(PathBuf, PathBuf)> {
+    let cargo = find("cargo").context("there is no `cargo` on the PATH")?;
+    progress::during("building the operator and the runner", "", || {
+        Cmd::new(cargo)
+            .args(["build", "--locked", "--quiet", "--package", "accord-operator", "--package", "accord-runner", "--bins"])
+            .cwd(paths::checkout())
+            .run()
+    })?;
+    let built = target().join("debug");
+    Ok((built.join("accord-operator"), built.join("accord-runner")))
+}
+
+/// Runs; true when all came to the same end as the one without faults.
+pub fn run(options: &Options) -> Result<bool> {
+    let lab = Lab::open()?;
+    progress::say("the control plane is up; a history without faults is the measure of all others");
+    let calm = Plan {
+        name: "calm".into(),
+        faults: Vec::new(),
+    };
+    let calm = history::go_through(&lab, "chaos-calm", &calm)?;
+    progress::say(&format!(
+        "without faults: {} writes, {} requests, {}",
+        judge::writes(&calm.seen),
+        calm.seen.len(),
+        progress::clock(calm.took)
+    ));
+    let runs = match &options.plan {
+        Some(file) => vec![Run {
+            family: "file",
+            plan: Plan::read(file)?,
+        }],
+        None => plans::choose(plans::all(&calm.seen), &options.families, options.points, options.seed)?,
+    };
+    if options.list {
+        for run in &runs {
+            println!("{:<8} {}", run.family, run.plan.name);
+        }
+        return Ok(true);
+    }
+    let begun = Instant::now();
+    let tally = work_off(&lab, &calm, &runs);
+    println!("{}", tally.table(&calm));
+    if options.record {
+        tally.record(&calm, begun.elapsed())?;
+    }
+    println!("\n{}", tally.total(begun.elapsed()));
+    Ok(tally.is_good())
+}
+
+/// Goes through the runs, some at a time: each has a namespace, a proxy and an operator of its own, so that no count
+/// sees another's requests.
+fn work_off(lab: &Lab, calm: &Outcome, runs: &[Run]) -> Tally {
+    let next = AtomicUsize::new(0);
+    let tally = Mutex::new(Tally::default());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(run) = runs.get(n) else { return };
+                    let outcome = history::go_through(lab, &format!("chaos-{n}"), &run.plan);
+                    let broken = match &outcome {
+                        Ok(outcome) => judge::faults(calm, outcome),
+                        Err(error) => vec![format!("{error:#}")],
+                    };
+                    if !broken.is_empty() {
+                        tell(lab, run, &broken);
+                    }
+                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    tally.add(run, outcome.ok().as_ref(), &broken);
+                    progress::live_line(&format!("{} of {} runs", tally.runs(), runs.len()));
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says what is wrong with a run, and how it is repeated.
+fn tell(lab: &Lab, run: &Run, broken: &[String]) {
+    progress::say(&format!("{}: FAILED", run.plan.name));
+    progress::detail(&broken.join("\n"));
+    match run.plan.write(&lab.kept) {
+        Ok(file) => progress::detail(&format!("again: cargo xtask chaos --plan {}", file.display())),
+        Err(error) => progress::detail(&format!("{error:#}")),
+    }
+}

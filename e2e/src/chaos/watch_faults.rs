@@ -1,0 +1,133 @@
+//! A watch, event by event: handed on, cut off, told that it is too old, or with an event left out.
+
+use std::io::{self, BufRead, Write};
+
+use super::plan::Action;
+use super::wire::{self, Head};
+
+/// What a plan does to one watch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// It ends after so many events.
+    ends_after: Option<u32>,
+    /// And says then that it is too old.
+    is_gone: bool,
+    /// This event is left out, counted from 1.
+    leaves_out: Option<u32>,
+}
+
+impl Trouble {
+    pub(crate) fn of(action: Option<&Action>) -> Self {
+        match action {
+            Some(Action::CloseWatch { after }) => Self {
+                ends_after: Some(*after),
+                ..Self::default()
+            },
+            Some(Action::Gone { after }) => Self {
+                ends_after: Some(*after),
+                is_gone: true,
+                ..Self::default()
+            },
+            Some(Action::DropEvent { event }) => Self {
+                leaves_out: Some(*event),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// Hands a watch on until one of the two sides, or the trouble, ends it.
+pub(crate) fn hand_on(
+    from: &mut impl BufRead,
+    head: &Head,
+    trouble: &Trouble,
+    to: &mut impl Write,
+) -> io::Result<()> {
+    wire::begin_chunks(to, head.status, head.headers.of_message())?;
+    let mut line = Vec::new();
+    let mut events = 0;
+    loop {
+        if trouble.ends_after.is_some_and(|n| events >= n) {
+            if trouble.is_gone {
+                wire::write_chunk(to, TOO_OLD.as_bytes())?;
+            }
+            return wire::write_chunk(to, b"");
+        }
+        let Some(chunk) = wire::read_chunk(from)? else {
+            return wire::write_chunk(to, b"");
+        };
+        // The API server's chunks needn't be events: these end with a line.
+        for byte in chunk {
+            line.push(byte);
+            if byte == b'\n' {
+                let event = std::mem::take(&mut line);
+                let counts = !is_bookmark(&event);
+                events += u32::from(counts);
+                if !(counts && trouble.leaves_out == Some(events)) {
+                    wire::write_chunk(to, &event)?;
+                }
+            }
+        }
+    }
+}
+
+const TOO_OLD: &str = concat!(
+    r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+    r#""message":"too old resource version","reason":"Expired","code":410}}"#,
+    "\n"
+);
+
+/// Bookmarks come by the clock.
+fn is_bookmark(event: &[u8]) -> bool {
+    event.starts_with(br#"{"type":"BOOKMARK""#)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufReader;
+
+    use super::*;
+
+    /// What the operator sees of a watch with three events, the second of which comes in two chunks.
+    fn seen(trouble: Trouble) -> String {
+        let mut wire = Vec::new();
+        for chunk in [
+            "{\"type\":\"ADDED\",\"n\":1}\n",
+            "{\"type\":\"MODI",
+            "FIED\",\"n\":2}\n{\"type\":\"BOOKMARK\"}\n",
+            "{\"type\":\"ADDED\",\"n\":3}\n",
+            "",
+        ] {
+            wire::write_chunk(&mut wire, chunk.as_bytes()).unwrap();
+        }
+        let head = Head {
+            status: 200,
+            ..Head::default()
+        };
+        let mut told = Vec::new();
+        hand_on(&mut BufReader::new(&wire[..]), &head, &trouble, &mut told).unwrap();
+        let mut told = told.as_slice();
+        let head = wire::read_head(&mut told).unwrap();
+        String::from_utf8(wire::read_body(&mut told, &head).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_watch_without_trouble_is_told_whole() {
+        assert_eq!(seen(Trouble::default()).lines().count(), 4);
+    }
+
+    #[test]
+    fn one_event_is_left_out_and_bookmarks_do_not_count() {
+        let told = seen(Trouble::of(Some(&Action::DropEvent { event: 3 })));
+        assert!(told.contains("\"n\":2") && !told.contains("\"n\":3"), "{told}");
+    }
+
+    #[test]
+    fn a_watch_ends_and_says_why_where_it_is_to() {
+        let told = seen(Trouble::of(Some(&Action::CloseWatch { after: 1 })));
+        assert!(told.ends_with("\"n\":1}\n"), "{told}");
+        let told = seen(Trouble::of(Some(&Action::Gone { after: 1 })));
+        assert!(told.ends_with("\"code\":410}}\n") && !told.contains("\"n\":2"), "{told}");
+    }
+}
