@@ -145,6 +145,10 @@ fn reduce(plural: &str, object: &mut Value) {
     let mut annotations = meta["annotations"].clone();
     if let Some(map) = annotations.as_object_mut() {
         map.remove("deployment.kubernetes.io/revision");
+        // A digest of the account, whose password was drawn.
+        if let Some(account) = map.get_mut("accord.dev/canary") {
+            *account = true.into();
+        }
     }
     let owners: Vec<Value> = items(&meta["ownerReferences"])
         .iter()
@@ -193,19 +197,26 @@ fn reduce(plural: &str, object: &mut Value) {
 
 /// Names that were drawn, and what stands for them: the same in every run.
 fn drawn(found: &[(&str, String, Value)]) -> Vec<(String, String)> {
-    let mut names: Vec<(String, String)> = Vec::new();
-    for (plural, name, object) in found {
-        if *plural == "secrets" && object["metadata"]["owners"].as_array().is_some_and(|o| !o.is_empty()) {
-            let keys = object["data"].to_string();
-            names.push((name.clone(), keys));
+    // Bindings are told apart by what they hold; the canary's Jobs, whose names hold a digest of the account, by image.
+    let mark = |plural: &str, object: &Value| match plural {
+        "secrets" if !items(&object["metadata"]["owners"]).is_empty() => Some(("BINDING", object["data"].to_string())),
+        "jobs" if object["metadata"]["labels"]["accord.dev/role"] == "canary" => {
+            Some(("CANARY", object["spec"]["template"]["containers"][0]["image"].to_string()))
         }
-    }
-    names.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
-    names
-        .into_iter()
-        .enumerate()
-        .map(|(n, (name, _))| (name, format!("BINDING-{n}")))
-        .collect()
+        _ => None,
+    };
+    let mut names: Vec<(&str, String, &String)> = found
+        .iter()
+        .filter_map(|(plural, name, object)| {
+            let (word, mark) = mark(plural, object)?;
+            Some((word, mark, name))
+        })
+        .collect();
+    names.sort();
+    let numbered = names.into_iter().enumerate();
+    // The drawn part alone: it stands in arguments too.
+    let part = |name: &str| name.rsplit('-').next().unwrap_or(name).to_owned();
+    numbered.map(|(n, (word, _, name))| (part(name), format!("{word}-{n}"))).collect()
 }
 
 fn replaced(text: &str, namespace: &str, drawn: &[(String, String)]) -> String {

@@ -20,8 +20,9 @@ use crate::paths;
 
 /// The service's name.
 pub(super) const NAME: &str = "login";
-/// How long one step may take. Without faults it takes seconds.
-const STEP: Duration = Duration::from_secs(90);
+/// How long one step may take. Without faults it takes seconds; a watch that lost an event is begun anew within five
+/// minutes.
+const STEP: Duration = Duration::from_secs(360);
 /// Between two looks at whether it is done.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -58,7 +58,7 @@ pub struct Options {
 }
 
 /// Histories that go on at a time. They mostly wait.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 5;
 
 /// What all runs share.
 #[derive(Debug)]
