@@ -75,7 +75,12 @@ impl Api {
 
     /// Lists are merged by their keys, as in a pod's conditions.
     pub(crate) fn merge_strategically(&self, path: &str, patch: &Value) -> Result<Value> {
-        self.send("PATCH", path, "application/strategic-merge-patch+json", Some(patch))
+        self.send(
+            "PATCH",
+            path,
+            "application/strategic-merge-patch+json",
+            Some(patch),
+        )
     }
 
     pub(crate) fn delete(&self, path: &str, options: &Value) -> Result<Value> {
@@ -88,7 +93,11 @@ impl Api {
         wire::write_request(&mut &stream, &request("GET", path, "", None), "127.0.0.1")?;
         let mut from = BufReader::new(stream);
         let head = wire::read_head(&mut from)?;
-        anyhow::ensure!(head.status == 200, "the watch {path} is answered with {}", head.status);
+        anyhow::ensure!(
+            head.status == 200,
+            "the watch {path} is answered with {}",
+            head.status
+        );
         let mut line = Vec::new();
         while let Some(chunk) = wire::read_chunk(&mut from)? {
             for byte in chunk {
@@ -105,7 +114,8 @@ impl Api {
         let context = || format!("{method} {path}");
         let stream = TcpStream::connect(self.address).with_context(context)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        wire::write_request(&mut &stream, &request(method, path, kind, body), "127.0.0.1").with_context(context)?;
+        wire::write_request(&mut &stream, &request(method, path, kind, body), "127.0.0.1")
+            .with_context(context)?;
         let mut from = BufReader::new(stream);
         let head = wire::read_head(&mut from).with_context(context)?;
         let bytes = wire::read_body(&mut from, &head).with_context(context)?;
@@ -115,7 +125,10 @@ impl Api {
         }
         Err(Refused {
             code: head.status,
-            message: format!("{method} {path}: {}", said["message"].as_str().unwrap_or_default()),
+            message: format!(
+                "{method} {path}: {}",
+                said["message"].as_str().unwrap_or_default()
+            ),
         }
         .into())
     }

@@ -80,7 +80,12 @@ impl Replica {
             let (status, body, cookie) = self.answer(&request);
             let mut headers = vec![("content-type", "application/json")];
             headers.extend(cookie.iter().map(|c| ("set-cookie", c.as_str())));
-            wire::write_answer(&mut &*stream, status, headers.into_iter(), body.to_string().as_bytes())?;
+            wire::write_answer(
+                &mut &*stream,
+                status,
+                headers.into_iter(),
+                body.to_string().as_bytes(),
+            )?;
         }
         stream.shutdown(Shutdown::Both)
     }
@@ -90,15 +95,21 @@ impl Replica {
         match (request.method.as_str(), request.target.as_str()) {
             ("POST", "/login") => {
                 let said: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-                let (Some(user), Some(password)) = (said["username"].as_str(), said["password"].as_str()) else {
+                let (Some(user), Some(password)) = (said["username"].as_str(), said["password"].as_str())
+                else {
                     return (400, json!({}), None);
                 };
                 if !self.is_known(user, password) {
                     return (401, json!({"detail": "Wrong username or password."}), None);
                 }
                 let id = format!("{:032x}{SEPARATOR}{}", next(), self.signature());
-                self.sessions().insert(id.clone(), (user.to_owned(), self.key.clone()));
-                (200, json!({}), Some(format!("sid={id}; Path=/; Secure; HttpOnly; SameSite=Lax")))
+                self.sessions()
+                    .insert(id.clone(), (user.to_owned(), self.key.clone()));
+                (
+                    200,
+                    json!({}),
+                    Some(format!("sid={id}; Path=/; Secure; HttpOnly; SameSite=Lax")),
+                )
             }
             ("GET", "/me") => match self.user(session) {
                 Some(user) => (200, json!({"username": user}), None),
@@ -122,7 +133,9 @@ impl Replica {
 
     fn is_known(&self, user: &str, password: &str) -> bool {
         let users = std::fs::read_to_string(&self.users).unwrap_or_default();
-        users.lines().any(|line| line.split_once(' ') == Some((user, password)))
+        users
+            .lines()
+            .any(|line| line.split_once(' ') == Some((user, password)))
     }
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (String, String)>> {
@@ -142,7 +155,8 @@ fn cookie(request: &Request) -> Option<&str> {
 /// Long and opaque to whoever asks; nobody here guesses.
 fn next() -> u128 {
     static COUNTER: AtomicU64 = AtomicU64::new(1);
-    u128::from(COUNTER.fetch_add(1, Ordering::Relaxed)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+    u128::from(COUNTER.fetch_add(1, Ordering::Relaxed))
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
 }
 
 #[cfg(test)]
@@ -177,14 +191,24 @@ mod tests {
             replica(&sessions, &users, "k"),
             replica(&sessions, &users, "another"),
         );
-        let login = |password: &str| request("POST", "/login", "", &json!({"username": "canary", "password": password}));
+        let login = |password: &str| {
+            request(
+                "POST",
+                "/login",
+                "",
+                &json!({"username": "canary", "password": password}),
+            )
+        };
         assert_eq!(a.answer(&login("wrong")).0, 401);
         let set = a.answer(&login("pass")).2.unwrap();
         let sid = set.split(';').next().unwrap();
         let me = request("GET", "/me", sid, &json!({}));
         assert_eq!(b.answer(&me).1["username"], "canary");
         assert_eq!(other.answer(&me).0, 401);
-        assert_eq!(b.answer(&request("GET", "/me", &format!("{sid}x"), &json!({}))).0, 401);
+        assert_eq!(
+            b.answer(&request("GET", "/me", &format!("{sid}x"), &json!({}))).0,
+            401
+        );
         assert_eq!(b.answer(&request("POST", "/logout", sid, &json!({}))).0, 200);
         assert_eq!(a.answer(&me).0, 401);
         std::fs::remove_file(users).unwrap();

@@ -46,7 +46,10 @@ pub(super) fn unsettled(service: &Value, replicas: usize) -> Option<String> {
     if ready["status"] == "True" && ready["observedGeneration"] == *generation && agree {
         return None;
     }
-    Some(format!("{} {}: {}", consistency["summary"], ready["reason"], ready["message"]))
+    Some(format!(
+        "{} {}: {}",
+        consistency["summary"], ready["reason"], ready["message"]
+    ))
 }
 
 /// Every object of the service's by its kind and name; and its secrets.
@@ -80,7 +83,11 @@ pub(super) fn state(api: Api, namespace: &str) -> Result<(Value, Vec<Secret>)> {
 
 /// The names of a state's objects.
 pub(super) fn names(state: &Value) -> String {
-    let names = state.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    let names = state
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str());
     names.collect::<Vec<_>>().join(" ")
 }
 
@@ -90,7 +97,10 @@ pub(super) fn difference(wanted: &Value, found: &Value) -> Option<String> {
         return None;
     }
     let empty = Map::new();
-    let (wanted, found) = (wanted.as_object().unwrap_or(&empty), found.as_object().unwrap_or(&empty));
+    let (wanted, found) = (
+        wanted.as_object().unwrap_or(&empty),
+        found.as_object().unwrap_or(&empty),
+    );
     let mut words = Vec::new();
     for name in wanted.keys().filter(|n| !found.contains_key(*n)) {
         words.push(format!("{name} isn't there"));
@@ -98,7 +108,9 @@ pub(super) fn difference(wanted: &Value, found: &Value) -> Option<String> {
     for (name, object) in found {
         match wanted.get(name) {
             None => words.push(format!("{name} is there besides")),
-            Some(other) if other != object => words.push(format!("{name} differs: {}", first(other, object, ""))),
+            Some(other) if other != object => {
+                words.push(format!("{name} differs: {}", first(other, object, "")));
+            }
             Some(_) => {}
         }
     }
@@ -161,7 +173,12 @@ fn reduce(plural: &str, object: &mut Value) {
         "finalizers": meta["finalizers"], "deleting": meta["deletionTimestamp"].is_string()});
     match plural {
         "secrets" => {
-            let keys: Vec<String> = object["data"].as_object().into_iter().flatten().map(|(k, _)| k.clone()).collect();
+            let keys: Vec<String> = object["data"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(k, _)| k.clone())
+                .collect();
             object["data"] = json!(keys);
         }
         "authservices" => {
@@ -199,10 +216,13 @@ fn reduce(plural: &str, object: &mut Value) {
 fn drawn(found: &[(&str, String, Value)]) -> Vec<(String, String)> {
     // Bindings are told apart by what they hold; the canary's Jobs, whose names hold a digest of the account, by image.
     let mark = |plural: &str, object: &Value| match plural {
-        "secrets" if !items(&object["metadata"]["owners"]).is_empty() => Some(("BINDING", object["data"].to_string())),
-        "jobs" if object["metadata"]["labels"]["accord.dev/role"] == "canary" => {
-            Some(("CANARY", object["spec"]["template"]["containers"][0]["image"].to_string()))
+        "secrets" if !items(&object["metadata"]["owners"]).is_empty() => {
+            Some(("BINDING", object["data"].to_string()))
         }
+        "jobs" if object["metadata"]["labels"]["accord.dev/role"] == "canary" => Some((
+            "CANARY",
+            object["spec"]["template"]["containers"][0]["image"].to_string(),
+        )),
         _ => None,
     };
     let mut names: Vec<(&str, String, &String)> = found
@@ -216,7 +236,9 @@ fn drawn(found: &[(&str, String, Value)]) -> Vec<(String, String)> {
     let numbered = names.into_iter().enumerate();
     // The drawn part alone: it stands in arguments too.
     let part = |name: &str| name.rsplit('-').next().unwrap_or(name).to_owned();
-    numbered.map(|(n, (word, _, name))| (part(name), format!("{word}-{n}"))).collect()
+    numbered
+        .map(|(n, (word, _, name))| (part(name), format!("{word}-{n}")))
+        .collect()
 }
 
 fn replaced(text: &str, namespace: &str, drawn: &[(String, String)]) -> String {
@@ -238,7 +260,10 @@ mod tests {
         let words = difference(&wanted, &found).unwrap();
         assert!(words.contains("jobs/b isn't there"), "{words}");
         assert!(words.contains("jobs/c is there besides"), "{words}");
-        assert!(words.contains("jobs/a differs: .spec.x[1] is 3, without faults 2"), "{words}");
+        assert!(
+            words.contains("jobs/a differs: .spec.x[1] is 3, without faults 2"),
+            "{words}"
+        );
         assert_eq!(difference(&found, &found), None);
     }
 

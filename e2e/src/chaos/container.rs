@@ -35,7 +35,9 @@ impl Container {
     /// as a kubelet would wait for it.
     pub(crate) fn of(api: Api, pod: &Value, ip: &str, dir: &Path, runner: &Path) -> Result<Self> {
         let spec = &pod["spec"];
-        let container = items(&spec["containers"]).first().context("a pod without containers")?;
+        let container = items(&spec["containers"])
+            .first()
+            .context("a pod without containers")?;
         let namespace = text(&pod["metadata"]["namespace"]);
         let read = |kind: &str, name: &str| api.get(&format!("/api/v1/namespaces/{namespace}/{kind}/{name}"));
         let mut mounts = Vec::new();
@@ -79,7 +81,9 @@ impl Container {
             };
             env.insert(text(&variable["name"]).to_owned(), placed(&value, &mounts));
         }
-        let command = items(&container["command"]).iter().chain(items(&container["args"]));
+        let command = items(&container["command"])
+            .iter()
+            .chain(items(&container["args"]));
         Ok(Self {
             name: text(&container["name"]).to_owned(),
             command: command.map(|word| placed(text(word), &mounts)).collect(),
@@ -91,7 +95,8 @@ impl Container {
 
 fn secret_value(secret: &Value, key: &str) -> Result<Vec<u8>> {
     let encoded = secret["data"][key].as_str();
-    let encoded = encoded.with_context(|| format!("Secret {} has no key {key:?}", secret["metadata"]["name"]))?;
+    let encoded =
+        encoded.with_context(|| format!("Secret {} has no key {key:?}", secret["metadata"]["name"]))?;
     Ok(STANDARD.decode(encoded)?)
 }
 
@@ -114,7 +119,10 @@ mod tests {
     #[test]
     fn only_paths_below_a_mount_are_moved() {
         let mounts = [("/accord/bin".to_owned(), PathBuf::from("/tmp/x/runner"))];
-        assert_eq!(placed("/accord/bin/accord-runner", &mounts), "/tmp/x/runner/accord-runner");
+        assert_eq!(
+            placed("/accord/bin/accord-runner", &mounts),
+            "/tmp/x/runner/accord-runner"
+        );
         assert_eq!(placed("/accord/binary", &mounts), "/accord/binary");
         assert_eq!(placed("run", &mounts), "run");
     }

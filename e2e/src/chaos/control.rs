@@ -107,9 +107,12 @@ impl Control {
         controller_manager.start(state)?;
         let crd = paths::checkout().join("crds/generated/authservices.accord.dev.yaml");
         self.kubectl(&["apply", "--server-side", "-f", &crd.to_string_lossy()])?;
-        until_up("the CRD", &all, || api.get("/apis/accord.dev/v1alpha1/authservices").map(drop))?;
+        until_up("the CRD", &all, || {
+            api.get("/apis/accord.dev/v1alpha1/authservices").map(drop)
+        })?;
         until_up("the first service account", &[&controller_manager], || {
-            api.get("/api/v1/namespaces/default/serviceaccounts/default").map(drop)
+            api.get("/api/v1/namespaces/default/serviceaccounts/default")
+                .map(drop)
         })
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::Lab;
@@ -15,6 +15,7 @@ use super::node::{Node, Setting as NodeSetting};
 use super::operator::{Operator, Setting as OperatorSetting};
 use super::plan::Plan;
 use super::proxy::{Proxy, Seen};
+use super::until::{LOOK, until};
 use crate::exec::last_lines;
 use crate::paths;
 
@@ -22,9 +23,7 @@ use crate::paths;
 pub(super) const NAME: &str = "login";
 /// How long one step may take. Without faults it takes seconds; a watch that lost an event is begun anew within five
 /// minutes.
-const STEP: Duration = Duration::from_secs(360);
-/// Between two looks at whether it is done.
-const LOOK: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_mins(6);
 
 /// A step, and what the service was like after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +65,7 @@ struct Run<'l> {
 /// Goes through the whole history under a plan. The error of a failed run holds the end of the operator's log.
 pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan) -> Result<Outcome> {
     let begun = Instant::now();
-    let dir = paths::ensure(&lab.runs().join(namespace))?;
+    let dir = paths::ensure(&Lab::runs().join(namespace))?;
     let run = Run::begin(lab, namespace, &dir, plan)?;
     let outcome = run.all().map(|(rests, ledger, commands)| Outcome {
         rests,
@@ -119,7 +118,7 @@ impl<'l> Run<'l> {
         let proxy = Proxy::start(super::control::Control::address(), plan.clone())?;
         let setting = OperatorSetting {
             program: lab.operator.clone(),
-            state: lab.state().to_owned(),
+            state: Lab::state().to_owned(),
             namespace: namespace.to_owned(),
             dir: dir.to_owned(),
         };
@@ -138,7 +137,7 @@ impl<'l> Run<'l> {
 
     fn all(&self) -> Result<(Vec<Rest>, Vec<String>, usize)> {
         let mut rests = Vec::new();
-        self.api.create(&self.services(), &self.declaration())?;
+        self.api.create(&self.services(), &Self::declaration())?;
         rests.push(self.rest("create", 2, 1)?);
         self.change(&json!({"spec": {"replicas": 3}}))?;
         rests.push(self.rest("scale", 3, 1)?);
@@ -156,17 +155,18 @@ impl<'l> Run<'l> {
                 Err("none".to_owned())
             })
         })?;
-        self.api.delete(&format!("{}/{NAME}", self.services()), &json!({}))?;
+        self.api
+            .delete(&format!("{}/{NAME}", self.services()), &json!({}))?;
         rests.push(self.gone()?);
         Ok((rests, ledger, commands.lines().count()))
     }
 
-    fn declaration(&self) -> Value {
+    fn declaration() -> Value {
         // By reference: a path in the text would make another revision of each run.
-        let users = json!({"name": "USERS", "valueFrom": {"secretKeyRef": {"name": "my-database", "key": "users"}}});
+        let users =
+            json!({"name": "USERS", "valueFrom": {"secretKeyRef": {"name": "my-database", "key": "users"}}});
         let noted = |word: &str| json!(["/bin/sh", "-c", format!("echo {word} >> \"$USERS.runs\"")]);
-        let canary =
-            r#"printf '%s %s\n' "$ACCORD_CANARY_USERNAME" "$ACCORD_CANARY_PASSWORD" >> "$USERS""#;
+        let canary = r#"printf '%s %s\n' "$ACCORD_CANARY_USERNAME" "$ACCORD_CANARY_PASSWORD" >> "$USERS""#;
         json!({
             "apiVersion": "accord.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": NAME},
             "spec": {
@@ -193,7 +193,10 @@ impl<'l> Run<'l> {
     }
 
     fn services(&self) -> String {
-        format!("/apis/accord.dev/v1alpha1/namespaces/{}/authservices", self.namespace)
+        format!(
+            "/apis/accord.dev/v1alpha1/namespaces/{}/authservices",
+            self.namespace
+        )
     }
 
     fn service(&self) -> Result<Value> {
@@ -201,7 +204,9 @@ impl<'l> Run<'l> {
     }
 
     fn change(&self, patch: &Value) -> Result<()> {
-        self.api.merge(&format!("{}/{NAME}", self.services()), patch).map(drop)
+        self.api
+            .merge(&format!("{}/{NAME}", self.services()), patch)
+            .map(drop)
     }
 
     /// Waits until the service is ready as declared and nothing is on its way.
@@ -234,7 +239,11 @@ impl<'l> Run<'l> {
             let same = state == last;
             last = state;
             std::thread::sleep(3 * LOOK);
-            Ok(if same { Ok(()) } else { Err("it still changes".to_owned()) })
+            Ok(if same {
+                Ok(())
+            } else {
+                Err("it still changes".to_owned())
+            })
         })?;
         let (state, secrets) = canonical::state(self.api, &self.namespace)?;
         Ok(Rest { step, state, secrets })
@@ -273,7 +282,14 @@ impl<'l> Run<'l> {
         let writes: Vec<String> = seen
             .iter()
             .filter(|s| s.asked.is_write() && s.asked.resource != "leases" && s.asked.resource != "events")
-            .map(|s| format!("{} → {}{}", s.asked, s.code, if s.fault.is_some() { " ⚡" } else { "" }))
+            .map(|s| {
+                format!(
+                    "{} → {}{}",
+                    s.asked,
+                    s.code,
+                    if s.fault.is_some() { " ⚡" } else { "" }
+                )
+            })
             .collect();
         format!(
             "status: {}\nThe last writes:\n{}\nThe end of the operator's log:\n{}",
@@ -286,20 +302,4 @@ impl<'l> Run<'l> {
 
 fn image(version: u32) -> String {
     format!("registry.invalid/login:{version}")
-}
-
-/// Tries until there is nothing in the way; an error at the limit says what it was last.
-fn until(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Result<(), String>>) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let last = match look() {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(words)) => words,
-            Err(error) => format!("{error:#}"),
-        };
-        if begun.elapsed() > limit {
-            bail!("gave up waiting for {what:?} after {} s: {last}", limit.as_secs());
-        }
-        std::thread::sleep(LOOK);
-    }
 }

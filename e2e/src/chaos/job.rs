@@ -32,7 +32,10 @@ impl Process {
         state: &Path,
         ended: impl FnOnce(Ended) + Send + 'static,
     ) -> Result<Self> {
-        let (program, args) = container.command.split_first().context("a Job without a command")?;
+        let (program, args) = container
+            .command
+            .split_first()
+            .context("a Job without a command")?;
         let last_words = container.dir.join("termination-log");
         crate::paths::write(&last_words, "")?;
         let log = std::fs::File::create(container.dir.join("log"))?;

@@ -27,24 +27,42 @@ pub(super) fn faults(calm: &Outcome, run: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     for (wanted, rest) in calm.rests.iter().zip(&run.rests) {
         if let Some(words) = canonical::difference(&wanted.state, &rest.state) {
-            found.push(format!("after {:?} the state is another one:\n{words}", rest.step));
+            found.push(format!(
+                "after {:?} the state is another one:\n{words}",
+                rest.step
+            ));
         }
     }
     if calm.rests.len() != run.rests.len() {
-        found.push(format!("{} steps in place of {}", run.rests.len(), calm.rests.len()));
+        found.push(format!(
+            "{} steps in place of {}",
+            run.rests.len(),
+            calm.rests.len()
+        ));
     }
     let kept: Vec<&[Secret]> = run.rests.iter().map(|r| r.secrets.as_slice()).collect();
     for pair in kept.windows(2).filter(|pair| !pair[1].is_empty()) {
         found.extend(lost(pair[0], pair[1]));
     }
     if run.ledger != calm.ledger {
-        found.push(format!("the ledger holds {:?}, without faults {:?}", run.ledger, calm.ledger));
+        found.push(format!(
+            "the ledger holds {:?}, without faults {:?}",
+            run.ledger, calm.ledger
+        ));
     }
     if run.commands != calm.commands {
-        found.push(format!("commands ran {} times, without faults {}", run.commands, calm.commands));
+        found.push(format!(
+            "commands ran {} times, without faults {}",
+            run.commands, calm.commands
+        ));
     }
     let deleted = |s: &&Seen| s.asked.verb == Verb::Delete && PROTECTED.contains(&s.asked.resource.as_str());
-    found.extend(run.seen.iter().filter(deleted).map(|s| format!("the operator asked to {}", s.asked)));
+    found.extend(
+        run.seen
+            .iter()
+            .filter(deleted)
+            .map(|s| format!("the operator asked to {}", s.asked)),
+    );
     let bound = writes(&calm.seen) * 3 / 2 + run.happened as usize * WRITES_PER_FAULT;
     if writes(&run.seen) > bound {
         found.push(format!("{} writes, where {bound} would do", writes(&run.seen)));
@@ -96,7 +114,10 @@ mod tests {
         let rest = |step| Rest {
             step,
             state: json!({"deployments/login": {"spec": {"replicas": 2}}}),
-            secrets: vec![secret("login-keys", "u", "d", false), secret("login-binding-1", "b", "b", true)],
+            secrets: vec![
+                secret("login-keys", "u", "d", false),
+                secret("login-binding-1", "b", "b", true),
+            ],
         };
         Outcome {
             rests: vec![rest("create"), rest("scale")],
@@ -138,14 +159,26 @@ mod tests {
     fn each_thing_that_must_hold_is_looked_at() {
         type Change = fn(&mut Outcome);
         let broken: [(Change, &str); 9] = [
-            (|r| r.rests[1].state["deployments/login"]["spec"]["replicas"] = json!(1), "replicas is 1"),
+            (
+                |r| r.rests[1].state["deployments/login"]["spec"]["replicas"] = json!(1),
+                "replicas is 1",
+            ),
             (|r| drop(r.rests.pop()), "1 steps in place of 2"),
-            (|r| r.rests[1].secrets[0].digest = "other".into(), "login-keys was made anew"),
+            (
+                |r| r.rests[1].secrets[0].digest = "other".into(),
+                "login-keys was made anew",
+            ),
             (|r| drop(r.rests[1].secrets.remove(0)), "login-keys is gone"),
-            (|r| r.ledger.push("migration|schema|r|succeeded".into()), "the ledger holds"),
+            (
+                |r| r.ledger.push("migration|schema|r|succeeded".into()),
+                "the ledger holds",
+            ),
             (|r| r.commands = 2, "commands ran 2 times"),
             (|r| r.seen.push(seen(Verb::Delete, "secrets")), "delete secrets"),
-            (|r| r.seen = vec![seen(Verb::Patch, "authservices/status"); 16], "16 writes, where 15 would do"),
+            (
+                |r| r.seen = vec![seen(Verb::Patch, "authservices/status"); 16],
+                "16 writes, where 15 would do",
+            ),
             (|r| r.deaths = 1, "by itself"),
         ];
         for (change, words) in broken {

@@ -20,6 +20,7 @@ mod proxy;
 mod report;
 mod request;
 mod stores;
+mod until;
 mod watch_faults;
 mod wire;
 
@@ -28,7 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use self::api::Api;
 use self::control::{Control, PLACE};
@@ -59,6 +60,8 @@ pub struct Options {
 
 /// Histories that go on at a time. They mostly wait.
 const AT_ONCE: usize = 5;
+/// Runs of the small tier.
+const FEW: usize = 10;
 
 /// What all runs share.
 #[derive(Debug)]
@@ -87,12 +90,12 @@ impl Lab {
         })
     }
 
-    fn state(&self) -> &'static Path {
+    fn state() -> &'static Path {
         Path::new(PLACE.state)
     }
 
-    fn runs(&self) -> PathBuf {
-        self.state().join("runs")
+    fn runs() -> PathBuf {
+        Self::state().join("runs")
     }
 }
 
@@ -106,7 +109,16 @@ fn programs() -> Result<(PathBuf, PathBuf)> {
     let cargo = find("cargo").context("there is no `cargo` on the PATH")?;
     progress::during("building the operator and the runner", "", || {
         Cmd::new(cargo)
-            .args(["build", "--locked", "--quiet", "--package", "accord-operator", "--package", "accord-runner", "--bins"])
+            .args([
+                "build",
+                "--locked",
+                "--quiet",
+                "--package",
+                "accord-operator",
+                "--package",
+                "accord-runner",
+                "--bins",
+            ])
             .cwd(paths::checkout())
             .run()
     })?;
@@ -117,24 +129,18 @@ fn programs() -> Result<(PathBuf, PathBuf)> {
 /// Runs; true when all came to the same end as the one without faults.
 pub fn run(options: &Options) -> Result<bool> {
     let lab = Lab::open()?;
-    progress::say("the control plane is up; a history without faults is the measure of all others");
-    let calm = Plan {
-        name: "calm".into(),
-        faults: Vec::new(),
-    };
-    let calm = history::go_through(&lab, "chaos-calm", &calm)?;
-    progress::say(&format!(
-        "without faults: {} writes, {} requests, {}",
-        judge::writes(&calm.seen),
-        calm.seen.len(),
-        progress::clock(calm.took)
-    ));
+    let calm = calm(&lab)?;
     let runs = match &options.plan {
         Some(file) => vec![Run {
             family: "file",
             plan: Plan::read(file)?,
         }],
-        None => plans::choose(plans::all(&calm.seen), &options.families, options.points, options.seed)?,
+        None => plans::choose(
+            plans::all(&calm.seen),
+            &options.families,
+            options.points,
+            options.seed,
+        )?,
     };
     if options.list {
         for run in &runs {
@@ -148,8 +154,37 @@ pub fn run(options: &Options) -> Result<bool> {
     if options.record {
         tally.record(&calm, begun.elapsed())?;
     }
-    println!("\n{}", tally.total(begun.elapsed()));
+    println!("{}", tally.total(begun.elapsed()));
     Ok(tally.is_good())
+}
+
+/// A few runs of the kinds that take no longer than the history itself, always the same ones; how many there were.
+pub(crate) fn few() -> Result<usize> {
+    let lab = Lab::open()?;
+    let calm = calm(&lab)?;
+    let families = ["kill", "error", "stale"].map(str::to_owned);
+    let runs = plans::choose(plans::all(&calm.seen), &families, Some(FEW), 1)?;
+    let begun = Instant::now();
+    let tally = work_off(&lab, &calm, &runs);
+    ensure!(tally.is_good(), "{}", tally.total(begun.elapsed()));
+    Ok(tally.runs())
+}
+
+/// The history without faults: the measure of all others.
+fn calm(lab: &Lab) -> Result<Outcome> {
+    progress::say("the control plane is up; first the history without faults");
+    let plan = Plan {
+        name: "calm".into(),
+        faults: Vec::new(),
+    };
+    let calm = history::go_through(lab, "chaos-calm", &plan)?;
+    progress::say(&format!(
+        "without faults: {} writes, {} requests, {}",
+        judge::writes(&calm.seen),
+        calm.seen.len(),
+        progress::clock(calm.took)
+    ));
+    Ok(calm)
 }
 
 /// Goes through the runs, some at a time: each has a namespace, a proxy and an operator of its own, so that no count

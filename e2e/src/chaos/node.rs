@@ -96,16 +96,18 @@ fn follow(setting: &Setting, news: &Sender<News>, over: &AtomicBool) {
     let path = format!("/api/v1/namespaces/{}/pods", setting.namespace);
     while !over.load(Ordering::Relaxed) {
         // From the beginning: what is there comes first, as `ADDED`.
-        let told = setting.api.watch(&format!("{path}?watch=1&timeoutSeconds=60"), |mut event| {
-            let pod = event["object"].take();
-            let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-            let told = match event["type"].as_str() {
-                Some("ADDED" | "MODIFIED") => news.send(News::Pod(pod)),
-                Some("DELETED") => news.send(News::Gone(uid)),
-                _ => return false,
-            };
-            told.is_ok() && !over.load(Ordering::Relaxed)
-        });
+        let told = setting
+            .api
+            .watch(&format!("{path}?watch=1&timeoutSeconds=60"), |mut event| {
+                let pod = event["object"].take();
+                let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+                let told = match event["type"].as_str() {
+                    Some("ADDED" | "MODIFIED") => news.send(News::Pod(pod)),
+                    Some("DELETED") => news.send(News::Gone(uid)),
+                    _ => return false,
+                };
+                told.is_ok() && !over.load(Ordering::Relaxed)
+            });
         if told.is_err() {
             std::thread::sleep(AGAIN);
         }
@@ -127,9 +129,15 @@ impl Player {
                 }
                 Ok(News::Ended(uid, ended)) => self.ended(&uid, &ended),
                 Err(RecvTimeoutError::Timeout) => {
-                    let waiting: Vec<String> =
-                        self.pods.keys().filter(|uid| !self.started.contains_key(*uid)).cloned().collect();
-                    waiting.iter().for_each(|uid| self.look_at(uid));
+                    let waiting: Vec<String> = self
+                        .pods
+                        .keys()
+                        .filter(|uid| !self.started.contains_key(*uid))
+                        .cloned()
+                        .collect();
+                    for uid in waiting {
+                        self.look_at(&uid);
+                    }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -138,7 +146,9 @@ impl Player {
 
     /// One step for one pod. What fails is tried again with the next news.
     fn look_at(&mut self, uid: &str) {
-        let Some(pod) = self.pods.get(uid).cloned() else { return };
+        let Some(pod) = self.pods.get(uid).cloned() else {
+            return;
+        };
         let path = self.path(&pod);
         let meta = &pod["metadata"];
         if meta["deletionTimestamp"].is_string() {
@@ -177,7 +187,8 @@ impl Player {
             }
             Err(error) => {
                 let name = pod["spec"]["containers"][0]["name"].clone();
-                let waiting = json!({"reason": "CreateContainerConfigError", "message": format!("{error:#}")});
+                let waiting =
+                    json!({"reason": "CreateContainerConfigError", "message": format!("{error:#}")});
                 let status = json!({"phase": "Pending", "containerStatuses": [{"name": name, "image": "", "imageID": "",
                     "ready": false, "restartCount": 0, "state": {"waiting": waiting}}]});
                 if pod["status"]["containerStatuses"][0]["state"]["waiting"] != waiting {
@@ -197,7 +208,12 @@ impl Player {
         let is_server = pod["metadata"]["labels"]["accord.dev/role"] == "server";
         let runs = if is_server {
             let of = |name: &str| container.env.get(name).cloned().unwrap_or_default();
-            let app = App::serve(ip, Arc::clone(&self.sessions), of("USERS").into(), of("SECRET_KEY"))?;
+            let app = App::serve(
+                ip,
+                Arc::clone(&self.sessions),
+                of("USERS").into(),
+                of("SECRET_KEY"),
+            )?;
             Runs::Server { _app: app }
         } else {
             let (news, pod) = (self.news.clone(), uid.clone());

@@ -51,7 +51,11 @@ pub(crate) struct Which {
 
 /// What happens to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub(crate) enum Action {
     /// The operator is killed, and the request never reaches the API server.
     KillBefore,
@@ -235,14 +239,38 @@ mod tests {
 
     #[test]
     fn faults_count_each_for_themselves_and_one_happens_at_a_time() {
-        let mut plan = Plan::single("x".into(), Which::one(Verb::List, "secrets"), 2, Action::StaleList);
-        plan.faults
-            .push(Plan::single(String::new(), Which::writes(), 1, Action::HangUp).faults.remove(0));
+        let mut plan = Plan::single(
+            "x".into(),
+            Which::one(Verb::List, "secrets"),
+            2,
+            Action::StaleList,
+        );
+        plan.faults.push(
+            Plan::single(String::new(), Which::writes(), 1, Action::HangUp)
+                .faults
+                .remove(0),
+        );
         let mut counter = Counter::new(plan);
         assert_eq!(counter.count(&asked(Verb::List, "secrets")), None);
-        assert_eq!(counter.count(&asked(Verb::Create, "secrets")), Some(Action::HangUp));
-        assert_eq!(counter.count(&asked(Verb::List, "secrets")), Some(Action::StaleList));
+        assert_eq!(
+            counter.count(&asked(Verb::Create, "secrets")),
+            Some(Action::HangUp)
+        );
+        assert_eq!(
+            counter.count(&asked(Verb::List, "secrets")),
+            Some(Action::StaleList)
+        );
         assert_eq!(counter.happened, 2);
+    }
+
+    #[test]
+    fn the_documented_plan_is_one() {
+        let page = std::fs::read_to_string(paths::checkout().join("operator/docs/reliability.md")).unwrap();
+        let block = page.split("```json").nth(1).unwrap().split("```").next().unwrap();
+        let plan: Plan = serde_json::from_str(block).unwrap();
+        assert_eq!(plan.faults.len(), 3);
+        let answer = r#"{"answer": {"code": 429, "retryAfter": 1}}"#;
+        assert!(page.contains(answer) && serde_json::from_str::<Action>(answer).is_ok());
     }
 
     #[test]
@@ -256,7 +284,10 @@ mod tests {
         let file = plan.write(&dir).unwrap();
         assert_eq!(Plan::read(&file).unwrap(), plan);
         std::fs::write(&file, r#"{"name": "x", "fault": []}"#).unwrap();
-        assert!(Plan::read(&file).is_err(), "a misspelt field isn't a plan without faults");
+        assert!(
+            Plan::read(&file).is_err(),
+            "a misspelt field isn't a plan without faults"
+        );
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -14,8 +14,14 @@ use super::request::Verb;
 pub(super) const FAMILIES: [(&str, &str); 5] = [
     ("kill", "operator killed before or after one write"),
     ("kills", "operator killed again and again in one history"),
-    ("error", "a write answered 409, 429, 500 or 503, its connection closed, its answer lost"),
-    ("watch", "a watch closed, told that it is too old, or an event never told"),
+    (
+        "error",
+        "a write answered 409, 429, 500 or 503, its connection closed, its answer lost",
+    ),
+    (
+        "watch",
+        "a watch closed, told that it is too old, or an event never told",
+    ),
     ("stale", "operator killed, and started on a list of before"),
 ];
 
@@ -32,25 +38,61 @@ pub(super) fn all(calm: &[Seen]) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut add = |family, plan| runs.push(Run { family, plan });
     for n in 1..=writes {
-        add("kill", Plan::single(format!("kill-before-{n}"), Which::writes(), n, Action::KillBefore));
-        add("kill", Plan::single(format!("kill-after-{n}"), Which::writes(), n, Action::KillAfter));
+        add(
+            "kill",
+            Plan::single(format!("kill-before-{n}"), Which::writes(), n, Action::KillBefore),
+        );
+        add(
+            "kill",
+            Plan::single(format!("kill-after-{n}"), Which::writes(), n, Action::KillAfter),
+        );
     }
-    for (step, before) in [(3, false), (4, false), (5, false), (7, false), (11, false), (5, true), (7, true), (11, true)] {
+    for (step, before) in [
+        (3, false),
+        (4, false),
+        (5, false),
+        (7, false),
+        (11, false),
+        (5, true),
+        (7, true),
+        (11, true),
+    ] {
         for first in [1, 2, 3] {
             let (action, word) = if before {
                 (Action::KillBefore, "before")
             } else {
                 (Action::KillAfter, "after")
             };
-            add("kills", again(&format!("kills-{word}-{first}-each-{step}"), Which::writes(), first, step, action));
+            add(
+                "kills",
+                again(
+                    &format!("kills-{word}-{first}-each-{step}"),
+                    Which::writes(),
+                    first,
+                    step,
+                    action,
+                ),
+            );
         }
     }
     for (word, action) in refusals() {
         for n in 1..=writes {
-            add("error", Plan::single(format!("{word}-{n}"), Which::writes(), n, action.clone()));
+            add(
+                "error",
+                Plan::single(format!("{word}-{n}"), Which::writes(), n, action.clone()),
+            );
         }
         for step in [3, 5] {
-            add("error", again(&format!("{word}-each-{step}"), Which::writes(), 1, step, action.clone()));
+            add(
+                "error",
+                again(
+                    &format!("{word}-each-{step}"),
+                    Which::writes(),
+                    1,
+                    step,
+                    action.clone(),
+                ),
+            );
         }
     }
     let watched = resources(calm, Verb::Watch);
@@ -63,12 +105,25 @@ pub(super) fn all(calm: &[Seen]) -> Vec<Run> {
             ("event-2-lost", Action::DropEvent { event: 2 }),
             ("event-4-lost", Action::DropEvent { event: 4 }),
         ] {
-            add("watch", Plan::single(format!("{resource}-{word}"), Which::one(Verb::Watch, resource), 1, action));
+            add(
+                "watch",
+                Plan::single(
+                    format!("{resource}-{word}"),
+                    Which::one(Verb::Watch, resource),
+                    1,
+                    action,
+                ),
+            );
         }
     }
     for resource in &watched {
         for (part, n) in [(1, writes / 4), (2, writes / 2), (3, writes * 3 / 4)] {
-            let mut plan = Plan::single(format!("{resource}-stale-{part}"), Which::writes(), n.max(1), Action::KillAfter);
+            let mut plan = Plan::single(
+                format!("{resource}-stale-{part}"),
+                Which::writes(),
+                n.max(1),
+                Action::KillAfter,
+            );
             plan.faults.push(Fault {
                 on: Which::one(Verb::List, resource),
                 // The first is that of the start; then it has to be there already.
@@ -110,10 +165,21 @@ fn resources(seen: &[Seen], verb: Verb) -> BTreeSet<String> {
 }
 
 /// The runs of some families, and of those so many, drawn by a seed: the same seed draws the same.
-pub(super) fn choose(runs: Vec<Run>, families: &[String], points: Option<usize>, seed: u64) -> Result<Vec<Run>> {
-    if let Some(unknown) = families.iter().find(|f| !FAMILIES.iter().any(|(name, _)| name == f)) {
+pub(super) fn choose(
+    runs: Vec<Run>,
+    families: &[String],
+    points: Option<usize>,
+    seed: u64,
+) -> Result<Vec<Run>> {
+    if let Some(unknown) = families
+        .iter()
+        .find(|f| !FAMILIES.iter().any(|(name, _)| name == f))
+    {
         let known: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
-        bail!("there is no family of faults {unknown:?}; there are: {}", known.join(", "));
+        bail!(
+            "there is no family of faults {unknown:?}; there are: {}",
+            known.join(", ")
+        );
     }
     let mut chosen: Vec<Run> = runs
         .into_iter()
@@ -132,7 +198,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let high = usize::try_from(self.0 >> 33).unwrap_or(0);
         high % limit.max(1)
     }

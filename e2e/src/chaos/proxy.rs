@@ -17,7 +17,7 @@ use super::watch_faults::{self, Trouble};
 use super::wire::{self, Request};
 
 /// Longer than any answer but a watch takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One answered request.
 #[derive(Debug, Clone)]
@@ -232,5 +232,10 @@ fn refuse(mut client: &TcpStream, code: u16, retry_after: Option<u32>) -> io::Re
     let after = retry_after.map(|s| s.to_string());
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(after.iter().map(|s| ("retry-after", s.as_str())));
-    wire::write_answer(&mut client, code, headers.into_iter(), body.to_string().as_bytes())
+    wire::write_answer(
+        &mut client,
+        code,
+        headers.into_iter(),
+        body.to_string().as_bytes(),
+    )
 }

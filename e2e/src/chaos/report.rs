@@ -71,7 +71,10 @@ impl Tally {
             progress::clock(calm.took)
         );
         for (family, row) in &self.rows {
-            let words = FAMILIES.iter().find(|(name, _)| name == family).map_or(*family, |(_, words)| *words);
+            let words = FAMILIES
+                .iter()
+                .find(|(name, _)| name == family)
+                .map_or(*family, |(_, words)| *words);
             let _ = writeln!(
                 text,
                 "| `{family}`: {words} | {} | {} | {} | {} | {} | {} |",
@@ -112,8 +115,12 @@ impl Tally {
 
 /// The page with another text between the marks.
 fn replaced(page: &str, made: &str) -> Result<String> {
-    let (before, rest) = page.split_once(BEGIN).context("reliability.md has no place for the table")?;
-    let (_, after) = rest.split_once(END).context("the place for the table in reliability.md has no end")?;
+    let (before, rest) = page
+        .split_once(BEGIN)
+        .context("reliability.md has no place for the table")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("the place for the table in reliability.md has no end")?;
     Ok(format!("{before}{BEGIN}{made}{END}{after}"))
 }
 

@@ -83,17 +83,37 @@ mod tests {
     #[test]
     fn paths_are_read_as_the_api_server_reads_them() {
         for (method, target, expected) in [
-            ("GET", "/api/v1/namespaces/a/secrets?&labelSelector=x", "list secrets "),
+            (
+                "GET",
+                "/api/v1/namespaces/a/secrets?&labelSelector=x",
+                "list secrets ",
+            ),
             ("GET", "/api/v1/namespaces/a/secrets/b", "get secrets b"),
-            ("GET", "/apis/apps/v1/namespaces/a/deployments?watch=true&timeoutSeconds=290", "watch deployments "),
-            ("PATCH", "/api/v1/namespaces/a/pods/p/status?fieldManager=accord", "patch pods/status p"),
+            (
+                "GET",
+                "/apis/apps/v1/namespaces/a/deployments?watch=true&timeoutSeconds=290",
+                "watch deployments ",
+            ),
+            (
+                "PATCH",
+                "/api/v1/namespaces/a/pods/p/status?fieldManager=accord",
+                "patch pods/status p",
+            ),
             ("POST", "/apis/batch/v1/namespaces/a/jobs", "create jobs "),
-            ("PUT", "/apis/coordination.k8s.io/v1/namespaces/a/leases/l", "update leases l"),
+            (
+                "PUT",
+                "/apis/coordination.k8s.io/v1/namespaces/a/leases/l",
+                "update leases l",
+            ),
             ("DELETE", "/apis/batch/v1/namespaces/a/jobs/j", "delete jobs j"),
             ("GET", "/api/v1/namespaces/a", "get namespaces a"),
             ("GET", "/api/v1/pods", "list pods "),
         ] {
-            assert_eq!(Asked::parse(method, target).unwrap().to_string(), expected, "{target}");
+            assert_eq!(
+                Asked::parse(method, target).unwrap().to_string(),
+                expected,
+                "{target}"
+            );
         }
         assert_eq!(Asked::parse("GET", "/version"), None);
     }

@@ -30,7 +30,17 @@ impl Postgres {
         std::os::unix::fs::chown(&dir, Some(NOBODY), Some(NOBODY))?;
         let data = dir.join("data");
         let made = Command::new(bin.join("initdb"))
-            .args(["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
+            .args([
+                "-A",
+                "trust",
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--no-sync",
+                "-D",
+            ])
             .arg(&data)
             .uid(NOBODY)
             .gid(NOBODY)
@@ -71,20 +81,38 @@ impl Postgres {
     pub(crate) fn lend(&self, name: &str) -> Result<String> {
         let role = format!("CREATE ROLE \"{name}\" LOGIN PASSWORD 'only-for-a-run'");
         self.sql("postgres", &role)?;
-        self.sql("postgres", &format!("CREATE DATABASE \"{name}\" OWNER \"{name}\""))?;
-        Ok(format!("postgres://{name}:only-for-a-run@127.0.0.1:{PORT}/{name}"))
+        self.sql(
+            "postgres",
+            &format!("CREATE DATABASE \"{name}\" OWNER \"{name}\""),
+        )?;
+        Ok(format!(
+            "postgres://{name}:only-for-a-run@127.0.0.1:{PORT}/{name}"
+        ))
     }
 
     /// Takes it back.
     pub(crate) fn take_back(&self, name: &str) -> Result<()> {
-        self.sql("postgres", &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))?;
-        self.sql("postgres", &format!("DROP ROLE IF EXISTS \"{name}\"")).map(drop)
+        self.sql(
+            "postgres",
+            &format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"),
+        )?;
+        self.sql("postgres", &format!("DROP ROLE IF EXISTS \"{name}\""))
+            .map(drop)
     }
 
     /// Runs one statement as the superuser.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> Result<String> {
         Cmd::new(self.bin.join("psql"))
-            .args(["-h", "127.0.0.1", "-p", &PORT.to_string(), "-U", "postgres", "-d", database])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &PORT.to_string(),
+                "-U",
+                "postgres",
+                "-d",
+                database,
+            ])
             .args(["-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", sql])
             .output()
     }

@@ -128,6 +128,9 @@ mod tests {
         let told = seen(Trouble::of(Some(&Action::CloseWatch { after: 1 })));
         assert!(told.ends_with("\"n\":1}\n"), "{told}");
         let told = seen(Trouble::of(Some(&Action::Gone { after: 1 })));
-        assert!(told.ends_with("\"code\":410}}\n") && !told.contains("\"n\":2"), "{told}");
+        assert!(
+            told.ends_with("\"code\":410}}\n") && !told.contains("\"n\":2"),
+            "{told}"
+        );
     }
 }

@@ -27,7 +27,12 @@ pub(crate) struct Headers(Vec<(String, String)>);
 
 impl Headers {
     pub(crate) fn of(headers: &[(&str, &str)]) -> Self {
-        Self(headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+        Self(
+            headers
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
     }
 
     /// The value of a header.
@@ -38,7 +43,13 @@ impl Headers {
 
     /// Without what belongs to one connection and not to the message.
     pub(crate) fn of_message(&self) -> impl Iterator<Item = (&str, &str)> {
-        const OF_CONNECTION: [&str; 5] = ["connection", "content-length", "transfer-encoding", "host", "keep-alive"];
+        const OF_CONNECTION: [&str; 5] = [
+            "connection",
+            "content-length",
+            "transfer-encoding",
+            "host",
+            "keep-alive",
+        ];
         self.0
             .iter()
             .filter(|(name, _)| !OF_CONNECTION.iter().any(|n| name.eq_ignore_ascii_case(n)))
@@ -46,7 +57,8 @@ impl Headers {
     }
 
     fn is_chunked(&self) -> bool {
-        self.get("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
+        self.get("transfer-encoding")
+            .is_some_and(|v| v.eq_ignore_ascii_case("chunked"))
     }
 }
 
@@ -112,12 +124,12 @@ pub(crate) fn read_chunk(from: &mut impl BufRead) -> io::Result<Option<Vec<u8>>>
 
 /// Writes a request that ends its connection.
 pub(crate) fn write_request(to: &mut impl Write, request: &Request, host: &str) -> io::Result<()> {
-    let mut text = format!("{} {} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n", request.method, request.target);
-    for (name, value) in request.headers.of_message() {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str(&format!("content-length: {}\r\n\r\n", request.body.len()));
-    to.write_all(text.as_bytes())?;
+    let first = format!(
+        "{} {} HTTP/1.1\r\nhost: {host}\r\nconnection: close",
+        request.method, request.target
+    );
+    let length = format!("content-length: {}", request.body.len());
+    write_head(to, &first, request.headers.of_message(), &length)?;
     to.write_all(&request.body)?;
     to.flush()
 }
@@ -129,12 +141,8 @@ pub(crate) fn write_answer<'h>(
     headers: impl Iterator<Item = (&'h str, &'h str)>,
     body: &[u8],
 ) -> io::Result<()> {
-    let mut text = format!("HTTP/1.1 {status} -\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-    to.write_all(text.as_bytes())?;
+    let length = format!("content-length: {}", body.len());
+    write_head(to, &format!("HTTP/1.1 {status} -"), headers, &length)?;
     to.write_all(body)?;
     to.flush()
 }
@@ -145,13 +153,25 @@ pub(crate) fn begin_chunks<'h>(
     status: u16,
     headers: impl Iterator<Item = (&'h str, &'h str)>,
 ) -> io::Result<()> {
-    let mut text = format!("HTTP/1.1 {status} -\r\n");
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str("transfer-encoding: chunked\r\n\r\n");
-    to.write_all(text.as_bytes())?;
+    write_head(
+        to,
+        &format!("HTTP/1.1 {status} -"),
+        headers,
+        "transfer-encoding: chunked",
+    )?;
     to.flush()
+}
+
+fn write_head<'h>(
+    to: &mut impl Write,
+    first: &str,
+    headers: impl Iterator<Item = (&'h str, &'h str)>,
+    framing: &str,
+) -> io::Result<()> {
+    let mut lines = vec![first.to_owned()];
+    lines.extend(headers.map(|(name, value)| format!("{name}: {value}")));
+    lines.push(framing.to_owned());
+    to.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes())
 }
 
 /// Writes one chunk; an empty one is the end.
@@ -232,15 +252,24 @@ mod tests {
         let mut wire: &[u8] = b"POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}\
             PATCH /b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let first = read_request(&mut wire).unwrap().unwrap();
-        assert_eq!((first.method.as_str(), first.body.as_slice()), ("POST", &b"{}"[..]));
+        assert_eq!(
+            (first.method.as_str(), first.body.as_slice()),
+            ("POST", &b"{}"[..])
+        );
         let second = read_request(&mut wire).unwrap().unwrap();
-        assert_eq!((second.target.as_str(), second.body.as_slice()), ("/b", &b"abc"[..]));
+        assert_eq!(
+            (second.target.as_str(), second.body.as_slice()),
+            ("/b", &b"abc"[..])
+        );
         assert!(read_request(&mut wire).unwrap().is_none());
     }
 
     #[test]
     fn what_is_cut_off_is_an_error_and_not_an_answer() {
-        for cut in ["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab"] {
+        for cut in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nab",
+        ] {
             let mut wire = cut.as_bytes();
             let head = read_head(&mut wire).unwrap();
             assert!(read_body(&mut wire, &head).is_err(), "{cut}");

@@ -148,7 +148,10 @@ pub(crate) fn make(place: &Place) -> Result<()> {
             certificate: paths::read(&dir.join(&certificate))?,
             key: paths::read(&dir.join(&key))?,
         };
-        paths::write(&state.join(format!("{name}.conf")), kubeconfig(place, &authority, &user))?;
+        paths::write(
+            &state.join(format!("{name}.conf")),
+            kubeconfig(place, &authority, &user),
+        )?;
     }
     for file in std::fs::read_dir(&dir)?
         .flatten()

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Count, Place, Stage};
 use crate::exec::{Cmd, find, last_lines};
-use crate::{embedded, machine, paths};
+use crate::{chaos, embedded, machine, paths};
 
 pub(super) const ALL: &[Stage] = &[
     Stage {
@@ -40,6 +40,10 @@ pub(super) const ALL: &[Stage] = &[
     Stage {
         name: "documentation",
         run: documentation,
+    },
+    Stage {
+        name: "chaos",
+        run: chaos,
     },
 ];
 
@@ -264,6 +268,15 @@ fn documentation(place: &Place) -> Result<Count> {
         }
     }
     Ok(count)
+}
+
+/// A few faults between the operator and a real API server. All of them: `cargo xtask chaos`.
+fn chaos(place: &Place) -> Result<Count> {
+    if place.fast {
+        return Ok(Count::skipped("--fast: needs a control plane"));
+    }
+    servers()?;
+    chaos::few().map(Count::passed)
 }
 
 /// The servers that tests start on loopback. Where they can't be installed, the tests that need them say so.
