@@ -153,6 +153,12 @@ reasons! {
     CandidateWithdrawn = person,
     /// Replicas are proving that they agree.
     Verifying,
+    /// The declared revision and the released one don't honour what the other issues, and nothing is wrong with either alone.
+    Incompatible = person,
+    /// What runs of the released revision isn't what was declared, so the declared one is proved without it.
+    ReleasedUnanchored,
+    /// The declared revision is being proved beside the released one; then all users are switched at once.
+    CuttingOver,
     /// At least one replica doesn't honour what the others issue.
     ReplicasDiverge,
     /// No replica agrees, and one alone takes traffic, as declared.

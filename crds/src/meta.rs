@@ -20,6 +20,9 @@ pub const LABEL_REVISION: &str = "accord.dev/revision";
 pub const ANNOTATION_PAUSED: &str = "accord.dev/paused";
 /// Annotation on an `AuthService`: a new value runs failed migrations, seeds and verifications again.
 pub const ANNOTATION_RETRY: &str = "accord.dev/retry";
+/// Annotation on an `AuthService`: the candidate (`status.candidate.revision`) that may replace the released revision
+/// although neither honours the other's sessions. It counts for that candidate only.
+pub const ANNOTATION_ACCEPT_INCOMPATIBLE: &str = "accord.dev/accept-incompatible";
 /// Annotation on a Job and a pod template: the value of [`ANNOTATION_RETRY`] it was made for.
 pub const ANNOTATION_RETRIED: &str = "accord.dev/retried";
 /// Annotation on the canary's Job: a digest of the username that it makes sure of.

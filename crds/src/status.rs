@@ -119,7 +119,7 @@ pub struct Candidate {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// The reason of its failure.
+    /// The reason of its failure, or of its cutover: `Incompatible` (accepted) or `ReleasedUnanchored`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The value of the annotation `accord.dev/retry` that it was tried with.
@@ -134,6 +134,8 @@ pub enum CandidateState {
     Preparing,
     /// Its pods are being started and verified.
     RollingOut,
+    /// Its pods are being proved among themselves beside the released ones, and users are switched to all of them at once.
+    CuttingOver,
     /// It failed; the released revision serves on.
     Withdrawn,
     /// A state of a newer version.

@@ -1,12 +1,17 @@
 //! What every phase needs to know: the service, its names, what is observed.
 
+use std::cell::OnceCell;
+
 use accord_crds::recipe::Recipe;
 use accord_crds::status::{AuthServiceStatus, Identity};
 use accord_crds::{AuthService, AuthServiceSpec, ConditionType};
 
 use crate::names::Names;
 use crate::observed::Observed;
+use crate::phases::cutover::{self, Cutover};
+use crate::phases::standing::{self, Standing};
 use crate::preset::Preset;
+use crate::revision::{self, Revision};
 
 /// One service in one pass.
 pub struct Context<'a> {
@@ -18,6 +23,11 @@ pub struct Context<'a> {
     pub names: Names,
     /// What was there once, from status and the retained `ConfigMap`.
     pub identity: Recorded,
+    // What several phases ask for, worked out once.
+    declared: OnceCell<Revision>,
+    released: OnceCell<Option<Revision>>,
+    cutover: OnceCell<Cutover>,
+    standings: OnceCell<Vec<Standing<'a>>>,
 }
 
 /// What was there once, and which Secrets were made.
@@ -39,7 +49,31 @@ impl<'a> Context<'a> {
             observed,
             names,
             identity,
+            declared: OnceCell::new(),
+            released: OnceCell::new(),
+            cutover: OnceCell::new(),
+            standings: OnceCell::new(),
         }
+    }
+
+    /// The declared revision.
+    pub fn declared(&self) -> &Revision {
+        self.declared.get_or_init(|| revision::declared(self.spec()))
+    }
+
+    /// The released revision.
+    pub fn released(&self) -> Option<&Revision> {
+        self.released.get_or_init(|| revision::released(self)).as_ref()
+    }
+
+    /// The state between the two.
+    pub fn cutover(&self) -> &Cutover {
+        self.cutover.get_or_init(|| cutover::observe(self))
+    }
+
+    /// How each replica stands.
+    pub fn standings(&self) -> &[Standing<'a>] {
+        self.standings.get_or_init(|| standing::standings(self))
     }
 
     /// The declaration's spec.

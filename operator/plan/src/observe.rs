@@ -158,6 +158,7 @@ fn request(context: &Context) -> Option<ProbeRequest> {
             .filter(|p| has_started(p))
             .filter_map(target)
             .collect(),
+        apart: false,
         interval: Duration::from_secs(u64::try_from(seconds).unwrap_or(60)),
         edge: edge::target(context),
         retry: context.annotation(ANNOTATION_RETRY).to_owned(),

@@ -17,6 +17,7 @@ use crate::key::Kind;
 use crate::observe;
 use crate::observed::Observed;
 use crate::outcome::{Action, Checks, Event, Plan};
+use crate::phases::cutover::{self, Stage};
 use crate::phases::preflight::When;
 use crate::phases::runs::Bench;
 use crate::phases::{
@@ -40,8 +41,8 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     if service.spec.mode == Some(Mode::Observe) {
         return observe::plan(&context, validate::contradiction(service));
     }
-    let declared = revision::declared(&service.spec);
-    let released = revision::released(&context);
+    let (declared, released) = (context.declared().clone(), context.released().cloned());
+    let cutover = context.cutover();
     if let Some(message) = validate::contradiction(service) {
         return refused(
             &context,
@@ -67,7 +68,8 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     gates.push((ConditionType::DataStoresReady, stores));
 
     // 2 Migration, seeds, canary and preflight of the declared revision. A closed gate stops promotion only.
-    let withdrawn = withdrawn(&context, &declared, released.as_ref());
+    let switched = cutover.stage == Stage::Switched;
+    let withdrawn = withdrawn(&context, &declared, released.as_ref()).filter(|_| !switched);
     let mut runs = Vec::new();
     let sources = workload::sources(&context);
     let unchanged = released.as_ref().is_some_and(|r| r.digest == declared.digest);
@@ -100,12 +102,16 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     gates.extend(prepared);
 
     // 3 The servers: of the declared revision once it is prepared, else of the released one.
-    let serving = if promotable || begun {
-        Some(&declared)
-    } else {
-        released.as_ref()
-    };
-    workload::run(&context, &mut draft, serving, sources.as_ref());
+    let rolls = (promotable || begun) && !cutover.holds_back(&declared);
+    let serving = if rolls { Some(&declared) } else { released.as_ref() };
+    let kept_to = cutover::keep_to(&context, rolls, cutover::may_switch(&context));
+    workload::run(
+        &context,
+        &mut draft,
+        serving,
+        sources.as_ref(),
+        kept_to.as_deref(),
+    );
     let workload = workload::gate(&context, serving);
 
     // 4 Verification: pod by pod, as their containers come up.
@@ -115,9 +121,14 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     gates.push((ConditionType::WorkloadReady, workload));
     gates.push((ConditionType::ReplicasAgree, verified));
 
-    // 5 Promotion: what passed every gate is released. No replica proves nothing.
-    if agreed && promotable && !unchanged && service.spec.replicas > 0 {
+    // 5 Promotion: what passed every gate is released, and so is what users were switched to. No replica proves nothing, and
+    // no revision is proved by another one that serves while it is held back.
+    if agreed && rolls && promotable && !unchanged && service.spec.replicas > 0 {
         draft.want(revision::record(&context, &declared));
+    } else if let Some(switched) = context.released().filter(|r| !revision::is_latest(&context, r)) {
+        draft.want(revision::record(&context, switched));
+    } else if cutover.stage == Stage::Proving && rolls {
+        draft.want(revision::announce(&context, &declared));
     }
 
     let recorded = identity::updated(&context);
@@ -232,6 +243,8 @@ fn withdrawn(
     released.filter(|r| r.digest != declared.digest)?;
     let retry = context.annotation(ANNOTATION_RETRY);
     let stored = context.stored_status().and_then(|s| s.candidate.as_ref());
+    // A cutover is meant although it was withdrawn: it was accepted since.
+    let stored = stored.filter(|_| context.cutover().cause.is_none());
     if let Some(before) = stored
         .filter(|c| c.state == CandidateState::Withdrawn && c.revision == declared.digest && c.retry == retry)
     {
@@ -243,9 +256,7 @@ fn withdrawn(
         return Some((reason, before.message.clone()));
     }
     let not_starting = workload::failing(context, &declared.digest).map(|why| (Reason::PodsNotStarting, why));
-    not_starting.or_else(|| {
-        verification::divergence(context, &declared.digest).map(|why| (Reason::ReplicasDiverge, why))
-    })
+    not_starting.or_else(|| verification::divergence(context))
 }
 
 /// A declaration that contradicts itself changes nothing: what runs goes on, and goes on being proved.

@@ -32,6 +32,9 @@ pub struct ProbeRequest {
     pub cache: Option<CacheCheck>,
     /// The replicas that can be asked: not terminating, and their containers have passed the start-up probe.
     pub targets: Vec<ProbeTarget>,
+    /// True while one revision is to replace another that doesn't honour its sessions: each is proved among its like, no
+    /// exchange and no sweep joins two.
+    pub apart: bool,
     /// From one sweep to the next.
     pub interval: Duration,
     /// The way in from outside, where it is to be tried too.

@@ -12,6 +12,8 @@ use crate::context::Context;
 use crate::digest;
 use crate::key::{Kind, Object};
 use crate::labels::{self, Role};
+use crate::phases::cutover;
+use crate::phases::workload::{runs, servers};
 
 /// How many released revisions are kept for going back.
 pub const HISTORY: usize = 10;
@@ -70,14 +72,14 @@ pub fn declared(spec: &AuthServiceSpec) -> Revision {
     }
 }
 
-/// The released revision: the `ControllerRevision` with the highest number.
+/// The released revision: the one that a cutover has switched users to, else the one with the highest number. So the write
+/// that switches users releases too, and nothing can come between the two.
 pub fn released(context: &Context) -> Option<Revision> {
-    let latest = context
-        .observed
-        .objects
-        .of(Kind::ControllerRevision)
-        .filter_map(Object::typed::<ControllerRevision>)
-        .max_by_key(|r| r.revision)?;
+    let latest = switched_to(context).or_else(|| {
+        let all = context.observed.objects.of(Kind::ControllerRevision);
+        all.filter_map(Object::typed::<ControllerRevision>)
+            .max_by_key(|r| r.revision)
+    })?;
     let own: AuthServiceSpec = serde_json::from_value(latest.data?.0).ok()?;
     let digest = declared(&own).digest;
     Some(Revision {
@@ -86,39 +88,76 @@ pub fn released(context: &Context) -> Option<Revision> {
     })
 }
 
+/// The record of the revision that the Service is kept to. One of which no pod is there was written by somebody else.
+fn switched_to(context: &Context) -> Option<ControllerRevision> {
+    let kept = cutover::kept_to(context)?;
+    let name = context.names.revision(&kept);
+    let record = context.observed.objects.typed(Kind::ControllerRevision, &name)?;
+    servers(context).any(|p| runs(p, &kept)).then_some(record)
+}
+
+fn number(object: &Object) -> i64 {
+    object.typed::<ControllerRevision>().map_or(0, |r| r.revision)
+}
+
+fn highest(context: &Context) -> i64 {
+    let all = context.observed.objects.of(Kind::ControllerRevision);
+    all.map(number).max().unwrap_or(0)
+}
+
+fn recorded(context: &Context, revision: &Revision) -> Option<i64> {
+    let name = context.names.revision(&revision.digest);
+    let object = context.observed.objects.get(Kind::ControllerRevision, &name)?;
+    Some(number(object))
+}
+
+/// True when a revision is known, as released or as what users are about to be switched to.
+pub fn is_known(context: &Context, revision: &Revision) -> bool {
+    recorded(context, revision).is_some()
+}
+
+/// True when a revision is recorded as the one that was released last.
+pub fn is_latest(context: &Context, revision: &Revision) -> bool {
+    recorded(context, revision).is_some_and(|n| n == highest(context))
+}
+
 /// The `ControllerRevision` that says that a revision is released now.
 pub fn record(context: &Context, revision: &Revision) -> Object {
+    let highest = highest(context);
+    let own = recorded(context, revision);
+    numbered(
+        context,
+        revision,
+        own.filter(|n| *n == highest).unwrap_or(highest + 1),
+    )
+}
+
+/// The `ControllerRevision` of a revision that users are about to be switched to: known, and not released by it.
+pub fn announce(context: &Context, revision: &Revision) -> Object {
+    numbered(context, revision, recorded(context, revision).unwrap_or(0))
+}
+
+fn numbered(context: &Context, revision: &Revision, number: i64) -> Object {
     let name = context.names.revision(&revision.digest);
-    let number = |o: &Object| o.typed::<ControllerRevision>().map_or(0, |r| r.revision);
-    let highest = context
-        .observed
-        .objects
-        .of(Kind::ControllerRevision)
-        .map(number)
-        .max()
-        .unwrap_or(0);
-    let own = context
-        .observed
-        .objects
-        .get(Kind::ControllerRevision, &name)
-        .map(number);
     let object = ControllerRevision {
         metadata: labels::owned(context.service, &name, Role::Server),
         data: Some(RawExtension(
             serde_json::to_value(essence(&revision.spec)).unwrap_or_default(),
         )),
-        revision: own.filter(|n| *n == highest).unwrap_or(highest + 1),
+        revision: number,
     };
     Object::new(Kind::ControllerRevision, &name, &object)
 }
 
-/// Released revisions beyond the history, oldest first.
+/// Released revisions beyond the history, oldest first; never the declared one, which may be announced.
 pub fn superfluous(context: &Context) -> Vec<Object> {
+    let announced = context.names.revision(&context.declared().digest);
     let mut all: Vec<(i64, &Object)> = context
         .observed
         .objects
         .of(Kind::ControllerRevision)
-        .map(|o| (o.typed::<ControllerRevision>().map_or(0, |r| r.revision), o))
+        .filter(|o| o.key.name != announced)
+        .map(|o| (number(o), o))
         .collect();
     all.sort_by_key(|(number, _)| *number);
     let surplus = all.len().saturating_sub(HISTORY);

@@ -143,6 +143,11 @@ fn candidate(context: &Context, findings: &Findings) -> Option<Candidate> {
             reason.as_str().to_owned(),
             bounded(message),
         ),
+        None if context.cutover().cause.is_some() => (
+            CandidateState::CuttingOver,
+            context.cutover().cause.map_or("", Reason::as_str).to_owned(),
+            String::new(),
+        ),
         None if findings.rolling => (CandidateState::RollingOut, String::new(), String::new()),
         None => (CandidateState::Preparing, String::new(), String::new()),
     };
@@ -198,12 +203,12 @@ fn summary(findings: &Findings, conditions: &mut Conditions) {
 }
 
 /// Conditions under construction.
-struct Conditions<'a> {
-    context: &'a Context<'a>,
+struct Conditions<'c, 'a> {
+    context: &'c Context<'a>,
     list: Vec<Condition>,
 }
 
-impl Conditions<'_> {
+impl Conditions<'_, '_> {
     fn set(&mut self, kind: ConditionType, status: &str, reason: Reason, message: &str) {
         let before = self
             .context

@@ -9,6 +9,8 @@ use accord_plan::agreement::Proof;
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 use tokio::time::Instant;
 
+mod witnesses;
+
 /// Between two examinations of one service: bounds the logins to a few a second, whatever happens.
 const PACE: Duration = Duration::from_millis(200);
 /// After a server said that it limits logins, for the whole service: all its pods may share one limit.
@@ -75,6 +77,8 @@ struct Entry {
     accuser: Option<String>,
     /// The wrong password was refused: it isn't tried again on these containers.
     password_checked: bool,
+    /// The witnesses that aren't anchored, while this one is.
+    unanchored: BTreeSet<String>,
 }
 
 impl Entry {
@@ -90,6 +94,7 @@ impl Entry {
             silent_sweeps: 0,
             accuser: None,
             password_checked: false,
+            unanchored: BTreeSet::new(),
         }
     }
 
@@ -123,6 +128,8 @@ pub(super) struct Schedule {
     passwords: BTreeSet<String>,
     /// Proved pods are to be proved anew as soon as there are any.
     anew: bool,
+    /// No exchange and no sweep joins two revisions.
+    apart: bool,
 }
 
 impl Schedule {
@@ -137,6 +144,7 @@ impl Schedule {
             retry: request.retry.clone(),
             passwords: BTreeSet::new(),
             anew: false,
+            apart: request.apart,
         };
         schedule.plan_sweep(now);
         schedule.update(request, now);
@@ -160,6 +168,16 @@ impl Schedule {
             // Its gate was closed without our doing.
             if !entry.proved() && entry.due.is_none() {
                 entry.due = Some(now);
+            }
+        }
+        // It is another question: what was found out about newcomers answers it no more.
+        if self.apart != request.apart {
+            self.apart = request.apart;
+            for entry in self.entries.values_mut().filter(|e| !e.target.proved) {
+                *entry = Entry {
+                    password_checked: entry.password_checked,
+                    ..Entry::new(entry.target.clone(), now)
+                };
             }
         }
         if self.retry != request.retry {
@@ -209,12 +227,7 @@ impl Schedule {
                 extras,
             };
         }
-        let targets: Vec<ProbeTarget> = self
-            .entries
-            .values()
-            .filter(|e| e.proved())
-            .map(|e| e.target.clone())
-            .collect();
+        let targets = self.sweepable();
         if targets.is_empty() {
             // A sweep says nothing where nobody is proved.
             return Next::Wait(first.map_or(now + self.interval.max(SHORTEST_INTERVAL), |(at, _)| at));
@@ -233,27 +246,6 @@ impl Schedule {
         }
     }
 
-    /// A proved pod that isn't suspected itself, if there is one; after a failure another one. A witness that failed faces
-    /// the pod that it failed with: among its like it might pass for ever.
-    fn witness(&self, subject: &Entry) -> Option<ProbeTarget> {
-        let accuser = subject.accuser.as_ref().and_then(|uid| self.entries.get(uid));
-        if let Some(accuser) = accuser.filter(|e| e.proved()) {
-            return Some(accuser.target.clone());
-        }
-        let mut candidates: Vec<&Entry> = self
-            .entries
-            .values()
-            .filter(|e| e.target.uid != subject.target.uid && e.proved())
-            .collect();
-        if candidates.iter().any(|e| e.due.is_none()) {
-            candidates.retain(|e| e.due.is_none());
-        }
-        let turn = usize::try_from(subject.failures)
-            .unwrap_or_default()
-            .checked_rem(candidates.len())?;
-        candidates.get(turn).map(|e| e.target.clone())
-    }
-
     /// Takes in the result of an examination. True when what is known has changed.
     pub(super) fn settle(
         &mut self,
@@ -270,6 +262,10 @@ impl Schedule {
         } else {
             self.limited = 0;
         }
+        // It was asked before the question changed.
+        if proof.grounds.apart != self.apart {
+            return false;
+        }
         // The witness failed in its own part: it is to be looked at.
         if (proof.verdict, proof.reason) == (Verdict::Unknown, PodReason::Pending)
             && let Some(witness) = witness
@@ -279,6 +275,7 @@ impl Schedule {
                 entry.accuser = Some(uid.to_owned());
             }
         }
+        let forsaken = self.note_unanchored(uid, witness, proof.grounds.basis);
         let Some(entry) = self
             .entries
             .get_mut(uid)
@@ -312,7 +309,8 @@ impl Schedule {
                 let admitted = entry.verdict() != Some(Verdict::Agrees) || entry.target.proved;
                 // A witness that failed says nothing about this one.
                 let about_it = proof.reason != PodReason::Pending || !was_proved;
-                let news = entry.silences >= SILENCES && !contradicted && admitted && about_it;
+                let lasting = entry.silences >= SILENCES && about_it;
+                let news = (lasting || forsaken) && !contradicted && admitted;
                 (Some(now + backoff(UNKNOWN, entry.failures)), news)
             }
         };

@@ -54,9 +54,10 @@ impl<E: Examiner> Service<E> {
                         .examiner
                         .pair(&request, &subject, witness.as_deref(), extras)
                         .await;
+                    let apart = request.apart;
                     // First what has become of the pods meanwhile: the result may be about one that is gone.
                     self.take_news(&mut request, &mut schedule);
-                    self.settle(&mut schedule, &seen, &subject, witness.as_deref());
+                    self.settle(&mut schedule, &seen, &subject, witness.as_deref(), apart);
                 }
                 Next::Sweep {
                     targets,
@@ -100,8 +101,11 @@ impl<E: Examiner> Service<E> {
         seen: &Observations,
         subject: &ProbeTarget,
         witness: Option<&ProbeTarget>,
+        apart: bool,
     ) {
-        let proof = judge(seen, &subject.containers);
+        let mut proof = judge(seen, &subject.containers);
+        proof.grounds.witness = witness.map(|w| w.revision.clone());
+        proof.grounds.apart = apart;
         let refused = seen
             .steps
             .iter()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use accord_crds::{PodReason, Verdict};
 use accord_plan::agreement::{
-    Action, Artifact, Connection, EdgeObservations, Meaning, Observations, Role, Step,
+    Action, Artifact, Connection, EdgeObservations, Grounds, Meaning, Observations, Role, Step,
 };
 use accord_plan::probe::{EdgeTarget, ProbeTarget};
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use super::*;
 #[path = "../../exchange/tests/fake/mod.rs"]
 mod fake;
 
+mod cutover;
 mod edge;
 mod fleet;
 mod passwords;
@@ -52,6 +53,7 @@ fn request(targets: &[ProbeTarget]) -> ProbeRequest {
         password: fake::PASSWORD.into(),
         database: None,
         targets: targets.to_vec(),
+        apart: false,
         interval: Duration::from_mins(1),
         edge: None,
         retry: String::new(),
@@ -64,6 +66,7 @@ fn proof(verdict: Verdict, reason: PodReason) -> Proof {
         verdict,
         reason,
         message: String::new(),
+        grounds: Grounds::default(),
     }
 }
 

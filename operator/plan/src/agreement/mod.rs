@@ -10,6 +10,7 @@ mod advice;
 mod cookie;
 mod edge;
 mod evidence;
+mod grounds;
 mod hostname;
 mod login;
 mod observation;
@@ -24,6 +25,7 @@ use accord_crds::{PodReason, Verdict};
 
 pub use cookie::Cookie;
 pub use edge::{Connection, EdgeObservations, judge_edge};
+pub use grounds::{Basis, Grounds};
 pub use hostname::{CookieScope, HostAnswer};
 pub use observation::{
     Action, AfterLogoutExpected, Artifact, Conventions, Meaning, Observations, Role, Step, TokenShape,
@@ -43,6 +45,8 @@ pub struct Proof {
     pub reason: PodReason,
     /// Evidence and advice, at most 512 bytes, never a secret.
     pub message: String,
+    /// What it rests on.
+    pub grounds: Grounds,
 }
 
 /// What a check found.
@@ -90,40 +94,53 @@ impl Finding {
 /// A check: `None` when there is nothing to say.
 type Check = fn(&Observations) -> Option<Finding>;
 
-const CHAIN: &[Check] = &[
-    // Nothing can be concluded.
-    silence::blocked,
-    silence::slow,
-    silence::rate_limited,
-    // The pod by itself.
-    login::accepts_invalid,
-    hostname::turned_away,
-    hostname::cookie_out_of_scope,
-    login::redirected,
-    login::turned_away_at_the_door,
-    password::left_behind,
-    login::refused,
-    login::wrong_identity,
-    login::not_in_the_database,
-    login::signs_with_another_key,
-    within::state_of_workers,
-    login::keeps_its_sessions,
-    login::issues_two_shapes,
-    login::forgets_its_own,
-    within::fails_at_once,
+/// The checks in order, by what they rest on.
+const CHAIN: &[(Basis, &[Check])] = &[
+    (
+        Basis::Subject,
+        &[
+            // Nothing can be concluded.
+            silence::blocked,
+            silence::slow,
+            silence::rate_limited,
+            // The pod by itself.
+            login::accepts_invalid,
+            hostname::turned_away,
+            hostname::cookie_out_of_scope,
+            login::redirected,
+            login::turned_away_at_the_door,
+            password::left_behind,
+            login::refused,
+            login::wrong_identity,
+            login::not_in_the_database,
+            login::signs_with_another_key,
+            within::state_of_workers,
+            login::keeps_its_sessions,
+            login::issues_two_shapes,
+            login::forgets_its_own,
+            within::fails_at_once,
+        ],
+    ),
     // From here on the witness speaks: only if it is sound itself.
-    silence::witness_fails,
-    pair::not_honoured,
-    pair::lost_after_the_peer,
-    pair::not_refreshed,
-    revocation::logout_fails,
-    revocation::lives_on,
-    revocation::not_as_declared,
-    password::stale_cache,
-    password::witness_is_stale,
-    password::change_fails,
-    // Nothing contradicts: is it what is declared?
-    cookie::otherwise_than_declared,
+    (Basis::Witness, &[silence::witness_is_not_anchored]),
+    (Basis::Subject, &[silence::witness_fails]),
+    (
+        Basis::Pair,
+        &[pair::not_honoured, pair::lost_after_the_peer, pair::not_refreshed],
+    ),
+    (
+        Basis::Subject,
+        &[
+            revocation::logout_fails,
+            revocation::lives_on,
+            revocation::not_as_declared,
+            password::stale_cache,
+            password::witness_is_stale,
+            password::change_fails,
+            // Nothing contradicts: is it what is declared?
+            cookie::otherwise_than_declared,
+        ],
+    ),
 ];
 
 /// What an exchange says about its subject.
@@ -141,10 +158,22 @@ pub struct Diagnosis {
 
 /// The verdict about the subject of an exchange, with evidence and advice apart.
 pub fn diagnose(observations: &Observations) -> Diagnosis {
-    let finding = CHAIN.iter().find_map(|check| check(observations)).map_or_else(
-        || verified(observations),
-        |found| replica::instead(observations, found),
-    );
+    told(observations, decide(observations).1)
+}
+
+/// What the first check that finds something says.
+fn decide(observations: &Observations) -> (Basis, Finding) {
+    CHAIN
+        .iter()
+        .flat_map(|(basis, checks)| checks.iter().map(move |check| (*basis, check)))
+        .find_map(|(basis, check)| Some((basis, check(observations)?)))
+        .map_or_else(
+            || (Basis::Subject, verified(observations)),
+            |(basis, found)| (basis, replica::instead(observations, found)),
+        )
+}
+
+fn told(observations: &Observations, finding: Finding) -> Diagnosis {
     let mut evidence = finding.evidence;
     if !finding.candidates.is_empty() {
         let names: Vec<_> = finding.candidates.iter().map(|r| r.as_str()).collect();
@@ -164,9 +193,11 @@ pub fn diagnose(observations: &Observations) -> Diagnosis {
     }
 }
 
-/// The verdict about the subject of an exchange, as it stands in status.
+/// The verdict about the subject of an exchange, as it stands in status. With which revision it was made is the caller's to
+/// say.
 pub fn judge(observations: &Observations, containers: &str) -> Proof {
-    let diagnosis = diagnose(observations);
+    let (basis, finding) = decide(observations);
+    let diagnosis = told(observations, finding);
     let mut message = diagnosis.evidence;
     for line in diagnosis.advice {
         message.push(' ');
@@ -177,6 +208,10 @@ pub fn judge(observations: &Observations, containers: &str) -> Proof {
         verdict: diagnosis.verdict,
         reason: diagnosis.reason,
         message: evidence::limited(message, MESSAGE),
+        grounds: Grounds {
+            basis,
+            ..Grounds::default()
+        },
     }
 }
 

@@ -28,8 +28,8 @@ pub(super) fn rate_limited(seen: &Observations) -> Option<Finding> {
     at_subject(seen, Meaning::Throttled, PodReason::RateLimited)
 }
 
-/// The witness doesn't answer, or fails with what is its own before the subject has seen it: its affair.
-pub(super) fn witness_fails(seen: &Observations) -> Option<Finding> {
+/// Of the two only the subject is anchored: the witness has nothing to say about it.
+pub(super) fn witness_is_not_anchored(seen: &Observations) -> Option<Finding> {
     let witness_in = seen.meaning(Action::Login, Role::Witness, Role::Witness) == Some(Meaning::Accepted);
     let anchors = [
         (
@@ -48,18 +48,19 @@ pub(super) fn witness_fails(seen: &Observations) -> Option<Finding> {
             seen.witness_stored,
         ),
     ];
-    // Of the two only the subject is anchored.
-    if let Some((what, ..)) = anchors
+    let (what, ..) = anchors
         .into_iter()
-        .find(|(_, subject, witness)| witness_in && (*subject, *witness) == (Some(true), Some(false)))
-    {
-        let evidence = format!(
-            "{} {what}, which isn't so for the witness {}: another is asked",
-            seen.subject,
-            seen.name(Role::Witness)
-        );
-        return Some(Finding::unknown(PodReason::Pending, evidence));
-    }
+        .find(|(_, subject, witness)| witness_in && (*subject, *witness) == (Some(true), Some(false)))?;
+    let evidence = format!(
+        "{} {what}, which isn't so for the witness {}: another is asked",
+        seen.subject,
+        seen.name(Role::Witness)
+    );
+    Some(Finding::unknown(PodReason::Pending, evidence))
+}
+
+/// The witness doesn't answer, or fails with what is its own before the subject has seen it: its affair.
+pub(super) fn witness_fails(seen: &Observations) -> Option<Finding> {
     let step = seen.steps.iter().find(|s| {
         let silent = matches!(
             s.meaning,

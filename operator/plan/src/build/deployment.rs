@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::diff;
 use crate::key::{Kind, Object};
 use crate::labels::{self, Role};
+use crate::phases::cutover::Stage;
 use crate::revision::Revision;
 
 /// The container that serves logins.
@@ -24,9 +25,14 @@ pub const CONTAINER: &str = "server";
 /// restarted, before kubelet copies it for the last time (ADR 3).
 const SETTLE: i64 = 2;
 
+/// Seconds for which ready pods of a cutover don't count as available: until users are switched the Deployment keeps the old
+/// ones. It bounds how long the operator may be away between the two (ADR 8), and is less than the progress deadline.
+const HOLD: i32 = 600;
+
 /// The Deployment of a revision with its bindings.
 pub fn servers(context: &Context, revision: &Revision, rendered: &Rendered, binding: &str) -> Object {
     let name = context.names.server();
+    let whole = context.cutover().stage == Stage::Proving && revision.digest == context.declared().digest;
     let deployment = Deployment {
         metadata: labels::owned(context.service, &name, Role::Server),
         spec: Some(DeploymentSpec {
@@ -37,9 +43,14 @@ pub fn servers(context: &Context, revision: &Revision, rendered: &Rendered, bind
                 type_: Some("RollingUpdate".into()),
                 rolling_update: Some(RollingUpdateDeployment {
                     max_unavailable: Some(IntOrString::Int(0)),
-                    max_surge: Some(IntOrString::String("25%".into())),
+                    max_surge: Some(IntOrString::String(if whole { "100%" } else { "25%" }.into())),
                 }),
             }),
+            min_ready_seconds: if whole {
+                Some(HOLD)
+            } else {
+                released_hold(context, &name)
+            },
             revision_history_limit: Some(10),
             progress_deadline_seconds: Some(startup(revision) + 600),
             template: template(context, revision, rendered, binding),
@@ -64,6 +75,12 @@ pub fn servers(context: &Context, revision: &Revision, rendered: &Rendered, bind
         }
     }
     object
+}
+
+/// 0 where there is a hold to take back: the API server doesn't store a zero, so it is sent for no other reason.
+fn released_hold(context: &Context, name: &str) -> Option<i32> {
+    let live = context.observed.objects.get(Kind::Deployment, name)?;
+    (live.value["spec"]["minReadySeconds"].as_i64()? > 0).then_some(0)
 }
 
 fn startup(revision: &Revision) -> i32 {

@@ -1,5 +1,6 @@
 //! Services: the servers' and the data stores'.
 
+use accord_crds::meta::LABEL_REVISION;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -25,4 +26,13 @@ pub fn cluster_ip(context: &Context, name: &str, role: Role, port: i32, port_nam
         ..Service::default()
     };
     Object::new(Kind::Service, name, &service)
+}
+
+/// The Service of the servers, kept to one revision where that is asked for.
+pub fn servers(context: &Context, kept_to: Option<&str>) -> Object {
+    let mut object = cluster_ip(context, &context.names.server(), Role::Server, 80, "http");
+    if let Some(revision) = kept_to {
+        object.value["spec"]["selector"][LABEL_REVISION] = revision.into();
+    }
+    object
 }

@@ -12,7 +12,8 @@ use jiff::SignedDuration;
 
 use crate::context::Context;
 use crate::outcome::{Action, Event, GatePatch};
-use crate::phases::standing::{Standing, binding_message, standings};
+use crate::phases::cutover;
+use crate::phases::standing::{Standing, binding_message};
 use crate::phases::workload::{all_servers, has_started};
 use crate::status::bounded;
 
@@ -60,9 +61,10 @@ pub fn alone(context: &Context) -> bool {
 /// The replica that alone takes traffic: the oldest, when every one was examined, none agrees, and the declaration asks
 /// for it.
 pub fn sole<'s, 'a>(context: &Context, standings: &'s [Standing<'a>]) -> Option<&'s Standing<'a>> {
-    let all_there = i32::try_from(standings.len()).is_ok_and(|n| n >= context.spec().replicas);
-    let none_agrees = all_there && standings.iter().all(Standing::diverges);
-    let oldest = standings.iter().min_by_key(|s| {
+    let selected = || standings.iter().filter(|s| s.selected);
+    let all_there = i32::try_from(selected().count()).is_ok_and(|n| n >= context.spec().replicas);
+    let none_agrees = all_there && selected().all(Standing::diverges);
+    let oldest = selected().min_by_key(|s| {
         let created = s.pod.value["metadata"]["creationTimestamp"].as_str();
         (created.unwrap_or_default(), s.pod.key.name.as_str())
     })?;
@@ -75,17 +77,26 @@ type Change = (bool, String, String);
 /// The readiness gates that are to change.
 pub fn gates(context: &Context) -> Vec<GatePatch> {
     let policy = Policy::of(context);
-    let standings = standings(context);
-    let sole = sole(context, &standings);
-    let enough = standings.iter().filter(|s| s.stays()).count() >= policy.min_available;
+    let standings = context.standings();
+    let sole = sole(context, standings);
+    // Who isn't behind the Service is no help to users.
+    let relied_upon = standings.iter().filter(|s| s.selected && s.stays());
+    let enough = relied_upon.count() >= policy.min_available;
+    let newcomers_open = cutover::may_open(context, standings);
     let succeeded = standings.iter().any(|s| !s.superseded && s.stays());
     let change = |s: &Standing| -> Option<Change> {
         let opened = |reason: &str| Some((true, reason.to_owned(), binding_message(&s.containers)));
-        if s.superseded && s.is_admitted() {
-            let message = "A newer revision takes traffic, and this one was never released.";
-            return succeeded.then(|| (false, GATE_SUPERSEDED.to_owned(), message.to_owned()));
+        if s.superseded && (s.is_admitted() || !s.is_open()) {
+            let message = "Another revision takes the traffic.";
+            let goes = s.is_open() && (succeeded || !s.selected);
+            return goes.then(|| (false, GATE_SUPERSEDED.to_owned(), message.to_owned()));
         }
         let agrees = s.verdict() == Some(accord_crds::Verdict::Agrees);
+        // All at once, when the Service is kept away from them.
+        if s.newcomer && !s.is_open() {
+            let opens = agrees && newcomers_open;
+            return opens.then(|| opened(PodReason::Verified.as_str())).flatten();
+        }
         if agrees || (alone(context) && has_started(s.pod)) {
             return (!s.is_bound())
                 .then(|| opened(PodReason::Verified.as_str()))
@@ -167,7 +178,7 @@ pub struct Eviction {
 /// Evicts the replica that has been isolated longest, if it is time: one at a time, never the last.
 pub fn eviction(context: &Context) -> Eviction {
     let policy = Policy::of(context);
-    let standings = standings(context);
+    let standings = context.standings();
     let longest = standings
         .iter()
         .filter_map(|s| Some((s.isolated_since()?, &s.pod.key.name, s)))
@@ -189,7 +200,7 @@ pub fn eviction(context: &Context) -> Eviction {
     let calm = all_there
         && all_servers(context).all(|p| !p.is_deleting())
         && standings.iter().all(|s| s.is_admitted() || s.diverges());
-    let enough = standings.iter().filter(|s| s.stays()).count() >= policy.min_available;
+    let enough = standings.iter().filter(|s| s.selected && s.stays()).count() >= policy.min_available;
     if !calm || !enough {
         return Eviction::default();
     }

@@ -1,6 +1,7 @@
 //! The phases, one file each: what a phase wants to be there, and when the next may begin.
 
 pub mod credentials;
+pub mod cutover;
 pub mod data_stores;
 pub mod edge;
 pub mod isolation;

@@ -138,17 +138,17 @@ enum Unread {
 }
 
 /// One revision to be asked.
-struct Question<'a> {
-    context: &'a Context<'a>,
-    declared: &'a Revision,
-    sources: &'a Sources,
+struct Question<'q, 'a> {
+    context: &'q Context<'a>,
+    declared: &'q Revision,
+    sources: &'q Sources,
     revision: String,
     command: Vec<String>,
     rendered: Rendered,
     binding: String,
 }
 
-impl Question<'_> {
+impl Question<'_, '_> {
     /// The answer, or what is waited for.
     fn pursue(self, draft: &mut Draft) -> Result<PreflightStatus, String> {
         let context = self.context;

@@ -399,7 +399,7 @@ pub(super) fn again(context: &Context, job: &Object) -> bool {
     !asked.is_empty() && job.annotation(ANNOTATION_RETRIED) != Some(asked)
 }
 
-fn pods<'a>(context: &Context<'a>, job: &'a str) -> impl Iterator<Item = &'a Object> {
+fn pods<'a>(context: &'a Context<'_>, job: &'a str) -> impl Iterator<Item = &'a Object> {
     context
         .observed
         .objects

@@ -12,7 +12,6 @@ use crate::context::Context;
 use crate::digest;
 use crate::key::Object;
 use crate::phases::workload::{condition, containers_ready, has_started, runs, servers};
-use crate::revision;
 
 /// One replica as it stands.
 pub struct Standing<'a> {
@@ -24,9 +23,13 @@ pub struct Standing<'a> {
     door: Door,
     /// What was found out about these containers.
     pub proof: Option<&'a Proof>,
-    /// True when its revision was declared before, and neither it nor another one was ever released: it was proved, if at
-    /// all, by what a newer revision is to mend. It says nothing about that one, and goes when that one is there.
+    /// True when it is no witness any more and is to leave traffic: users were switched to another revision, or nothing was
+    /// ever released and a newer one is declared, of which it says nothing.
     pub superseded: bool,
+    /// True when it is behind the Service, once it is ready.
+    pub selected: bool,
+    /// True when it is of the revision that users are to be switched to.
+    pub newcomer: bool,
 }
 
 /// A readiness gate.
@@ -47,14 +50,14 @@ pub fn binding_message(containers: &str) -> String {
     format!("containers {containers}")
 }
 
-/// The replicas that aren't being deleted.
+/// The replicas that aren't being deleted: see [`Context::standings`].
 pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
-    let declared = revision::released(context)
-        .is_none()
-        .then(|| revision::declared(context.spec()));
+    let cutover = context.cutover();
+    let candidate = Some(context.declared())
+        .filter(|d| context.released().is_some_and(|r| r.digest != d.digest))
+        .map(|d| d.digest.as_str());
     servers(context)
         .map(|pod| {
-            let superseded = declared.as_ref().is_some_and(|d| !runs(pod, &d.digest));
             let containers = containers(pod);
             let gate = condition(pod, GATE_AGREES);
             let door = match gate.filter(|c| c["status"] == "True") {
@@ -63,20 +66,25 @@ pub fn standings<'a>(context: &Context<'a>) -> Vec<Standing<'a>> {
                 Some(c) if c["reason"] == GATE_UNPROVED || c["reason"] == GATE_ALONE => Door::Admitted,
                 Some(_) => Door::Proved,
             };
-            let proof = context
-                .observed
-                .proofs
-                .get(pod.uid())
-                .filter(|p| p.containers == containers);
+            // Among its like it was asked another question than with those of another revision.
+            let counts = |p: &&Proof| door == Door::Proved || p.grounds.apart == cutover.is_apart();
             Standing {
                 pod,
-                containers,
                 door,
-                proof,
-                superseded,
+                proof: proof(context, pod).filter(counts),
+                superseded: cutover.supersedes(context, pod),
+                selected: cutover.selects(pod),
+                newcomer: cutover.is_apart() && candidate.is_some_and(|c| runs(pod, c)),
+                containers,
             }
         })
         .collect()
+}
+
+/// What was found out about the containers of a pod that run now.
+pub fn proof<'a>(context: &Context<'a>, pod: &Object) -> Option<&'a Proof> {
+    let found = context.observed.proofs.get(pod.uid())?;
+    (found.containers == containers(pod)).then_some(found)
 }
 
 impl Standing<'_> {
@@ -103,6 +111,11 @@ impl Standing<'_> {
     /// True when an exchange has contradicted it.
     pub fn diverges(&self) -> bool {
         self.verdict() == Some(Verdict::Diverges)
+    }
+
+    /// True when it was proved, now or before, and nothing contradicts that.
+    pub fn is_proved(&self) -> bool {
+        self.verdict() == Some(Verdict::Agrees) || self.is_bound() && !self.diverges()
     }
 
     /// True when it was examined and nothing can be said of it.

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use accord_crds::edge::EdgeStatus;
-use accord_crds::meta::{ANNOTATION_RETRY, LABEL_REVISION};
+use accord_crds::meta::{ANNOTATION_ACCEPT_INCOMPATIBLE, ANNOTATION_RETRY, LABEL_REVISION};
 use accord_crds::recipe::Identifier;
 use accord_crds::status::{Consistency, REPLICA_LIMIT, Replica};
 use accord_crds::{PodReason, Reason, Verdict};
 
+use crate::agreement::Proof;
 use crate::build::deployment;
 use crate::context::Context;
 use crate::gate::Gate;
-use crate::key::Kind;
+use crate::key::{Kind, Object};
 use crate::outcome::Checks;
+use crate::phases::cutover;
 use crate::phases::edge;
 use crate::phases::isolation::{alone, sole};
-use crate::phases::standing::standings;
 use crate::phases::workload::{all_servers, condition, has_started, runs, servers};
 use crate::probe::{self, ProbeRequest, ProbeTarget};
 use crate::revision::Revision;
@@ -39,8 +40,9 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         .as_ref()
         .and_then(|v| v.interval_seconds)
         .unwrap_or(INTERVAL);
-    let targets = standings(context)
-        .into_iter()
+    let targets = context
+        .standings()
+        .iter()
         .filter(|s| has_started(s.pod) && !s.superseded)
         .filter_map(|s| {
             Some(ProbeTarget {
@@ -50,7 +52,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
                 port,
                 revision: s.pod.label(LABEL_REVISION).unwrap_or_default().to_owned(),
                 proved: s.is_bound() && s.proof.is_none_or(|p| p.verdict != Verdict::Diverges),
-                containers: s.containers,
+                containers: s.containers.clone(),
             })
         })
         .collect();
@@ -68,6 +70,7 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
         database: checks.database.clone(),
         cache: probe::cache(context, checks),
         targets,
+        apart: context.cutover().is_apart(),
         interval: Duration::from_secs(u64::try_from(interval).unwrap_or(60)),
         edge: edge::target(context),
         retry: context.annotation(ANNOTATION_RETRY).to_owned(),
@@ -76,8 +79,9 @@ pub fn request(context: &Context, serving: Option<&Revision>, checks: &Checks) -
 
 /// What is said of the replicas, one by one and together.
 pub fn consistency(context: &Context) -> Consistency {
-    let replicas = standings(context)
-        .into_iter()
+    let replicas = context
+        .standings()
+        .iter()
         .map(|s| {
             let (verdict, reason, message) = match s.proof {
                 Some(p) => (
@@ -134,20 +138,49 @@ fn rank(verdict: Verdict) -> u8 {
     }
 }
 
-/// The revision's pods that diverge: the first, with its reason.
-pub fn divergence(context: &Context, revision: &str) -> Option<String> {
-    standings(context)
-        .iter()
-        .filter(|s| runs(s.pod, revision))
-        .find_map(|s| {
-            let proof = s.proof.filter(|p| p.verdict == Verdict::Diverges)?;
-            Some(format!(
-                "Pod {}: {}: {}",
-                s.pod.key.name,
-                proof.reason.as_str(),
-                proof.message
-            ))
-        })
+/// Why the declared revision can't be let in, if it can't: a pod of it that diverges by what it shows itself or among its
+/// like, else one that doesn't fit the released revision.
+pub fn divergence(context: &Context) -> Option<(Reason, String)> {
+    let revision = &context.declared().digest;
+    let told = |pod: &Object, proof: &Proof| {
+        let (name, reason) = (&pod.key.name, proof.reason.as_str());
+        format!("Pod {name}: {reason}: {}", proof.message)
+    };
+    let diverging = || {
+        let own = context.standings().iter().filter(|s| runs(s.pod, revision));
+        own.filter_map(|s| Some((s.pod, s.proof.filter(|p| p.verdict == Verdict::Diverges)?)))
+    };
+    if let Some((pod, proof)) = diverging().find(|(_, p)| !cutover::is_between(p, revision)) {
+        return Some((Reason::ReplicasDiverge, told(pod, proof)));
+    }
+    let (pod, proof) = diverging().next()?;
+    let way_out = format!(
+        "It and the released revision don't honour each other's sessions, and nothing is wrong with either alone. If that is \
+         meant, `kubectl annotate --overwrite auth {} {ANNOTATION_ACCEPT_INCOMPATIBLE}={revision}` lets it replace the released \
+         one in one step and ends all sessions. {}",
+        context.names.service(),
+        told(pod, proof)
+    );
+    Some((Reason::Incompatible, way_out))
+}
+
+/// What is told while the declared revision is proved beside the released one.
+fn cutting_over(context: &Context) -> Gate {
+    let newcomers = || context.standings().iter().filter(|s| s.newcomer);
+    let cause = match context.cutover().cause {
+        Some(Reason::ReleasedUnanchored) => "no replica of the released revision is what was declared",
+        _ => "the end of all sessions was accepted",
+    };
+    Gate::closed(
+        Reason::CuttingOver,
+        format!(
+            "{} of {} new replicas are proved among themselves, {} are ready; users stay with the released revision until all \
+             are ({cause}).",
+            newcomers().filter(|s| s.is_proved()).count(),
+            context.spec().replicas,
+            newcomers().filter(|s| s.stays()).count(),
+        ),
+    )
 }
 
 /// Open when every replica runs the revision, agrees, is ready, and none of the old is left or terminating.
@@ -156,7 +189,10 @@ pub fn gate(context: &Context, serving: Option<&Revision>, consistency: &Consist
         return Gate::closed(Reason::WaitingForEarlierPhase, "Nothing is released yet.");
     };
     let declared = context.spec().replicas;
-    if let Some(only) = sole(context, &standings(context)) {
+    if context.cutover().is_apart() && revision.digest == context.declared().digest {
+        return cutting_over(context);
+    }
+    if let Some(only) = sole(context, context.standings()) {
         let why = only
             .proof
             .map_or_else(String::new, |p| format!("{}: {}", p.reason.as_str(), p.message));
@@ -207,7 +243,8 @@ pub fn gate(context: &Context, serving: Option<&Revision>, consistency: &Consist
                 "{} of {} replicas could be verified{}. Pod {}: {}: {}",
                 consistency.agreeing,
                 consistency.total,
-                match standings(context)
+                match context
+                    .standings()
                     .iter()
                     .filter(|s| s.is_admitted() && !s.is_bound())
                     .count()

@@ -70,8 +70,14 @@ pub fn is_named_by_running_job(context: &Context, binding: &str) -> bool {
 }
 
 /// Wants the servers of a revision. Without one to serve, or without what bindings are made from, those that run go on as
-/// they are, at today's number.
-pub fn run(context: &Context, draft: &mut Draft, serving: Option<&Revision>, sources: Option<&Sources>) {
+/// they are, at today's number. Their Service is kept to a revision where that is asked for.
+pub fn run(
+    context: &Context,
+    draft: &mut Draft,
+    serving: Option<&Revision>,
+    sources: Option<&Sources>,
+    kept_to: Option<&str>,
+) {
     let bound = serving.zip(sources).and_then(|(revision, sources)| {
         let (rendered, name) = bind(context, revision, sources, Audience::Server)?;
         Some((revision, rendered, name))
@@ -87,7 +93,7 @@ pub fn run(context: &Context, draft: &mut Draft, serving: Option<&Revision>, sou
             None => return,
         },
     }
-    draft.want(service::cluster_ip(context, &name, Role::Server, 80, "http"));
+    draft.want(service::servers(context, kept_to));
     draft.want(pdb::servers(context));
 }
 

@@ -9,6 +9,7 @@ use accord_crds::{PodReason, Verdict};
 use accord_plan::Kind;
 use rstest::rstest;
 
+use crate::cutover;
 use crate::support::World;
 use crate::support::end;
 use crate::support::fixtures::{alone, external, orders};
@@ -447,4 +448,26 @@ fn conflict_with_any_child() {
         world.settle();
         yields(kind, &name, &world);
     }
+}
+
+#[test]
+fn cutover_of_an_accepted_revision() {
+    let withdrawn = |world: &mut World| {
+        *world = cutover::released();
+        cutover::declare(world, SECOND);
+    };
+    let end = converges("cutover, accepted", &withdrawn, &[&cutover::accept]);
+    serves(&end, SECOND, 3);
+    ready(&end);
+}
+
+#[test]
+fn cutover_from_a_revision_that_is_not_anchored() {
+    let unanchored = |world: &mut World| {
+        *world = cutover::released();
+        world.fate.unanchored.insert(FIRST.into());
+    };
+    let end = converges("cutover from an unanchored one", &unanchored, &[&second_image]);
+    serves(&end, SECOND, 3);
+    ready(&end);
 }

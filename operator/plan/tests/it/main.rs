@@ -3,6 +3,7 @@
 
 mod calm;
 mod convergence;
+mod cutover;
 mod edge;
 mod golden;
 mod hostnames;

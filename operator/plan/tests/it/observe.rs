@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use accord_crds::meta::ANNOTATION_ACCEPT_INCOMPATIBLE;
 use accord_crds::{AuthService, PodReason, Verdict};
-use accord_plan::agreement::Proof;
+use accord_plan::agreement::{Basis, Grounds, Proof};
 use accord_plan::{Kind, Object, Observed, Plan, plan};
 use proptest::prelude::*;
 use rstest::rstest;
@@ -78,6 +79,7 @@ fn proved(observed: &mut Observed, service: &AuthService, found: &[(Verdict, Pod
             verdict: *verdict,
             reason: *reason,
             message: format!("{} was seen", target.pod),
+            grounds: Grounds::default(),
         };
         observed.proofs.insert(target.uid.clone(), proof);
     }
@@ -233,6 +235,36 @@ fn who_only_observes_refuses_the_rest_and_keeps_what_was_recorded() {
         reason(&plan(&declared(&json!({})), &seen), "Ready"),
         "False Verifying"
     );
+}
+
+/// There is nobody to switch: what doesn't fit is told, and an acceptance is no business of an observer's.
+#[test]
+fn two_revisions_that_do_not_fit_are_told_and_never_cut_over() {
+    let mut service = declared(&json!({}));
+    let mut pods = three();
+    pods[2].value["metadata"]["labels"]["pod-template-hash"] = "7f1b".into();
+    let mut seen = observed(Some(&pods));
+    proved(&mut seen, &service, &[AGREES, AGREES, KEY]);
+    for proof in seen
+        .proofs
+        .values_mut()
+        .filter(|p| p.verdict == Verdict::Diverges)
+    {
+        proof.grounds = Grounds {
+            basis: Basis::Pair,
+            witness: Some("5d9c".into()),
+            apart: false,
+        };
+    }
+    for accepted in ["7f1b", "5d9c", ""] {
+        service.metadata.annotations =
+            Some([(ANNOTATION_ACCEPT_INCOMPATIBLE.to_owned(), accepted.to_owned())].into());
+        let plan = plan(&service, &seen);
+        assert_eq!(reason(&plan, "Ready"), "False ReplicasDiverge");
+        assert!(plan.actions.is_empty() && plan.status.candidate.is_none());
+        let request = plan.probe.unwrap();
+        assert!(!request.apart && request.targets.len() == 3);
+    }
 }
 
 fn verdicts() -> impl Strategy<Value = Vec<(Verdict, PodReason)>> {

@@ -7,7 +7,7 @@ use super::*;
 
 /// Replicas and what they are connected to.
 #[derive(Clone, Default)]
-struct Fleet {
+pub(super) struct Fleet {
     /// The store of each pod: what is issued on one is unknown on another.
     stores: Arc<Mutex<BTreeMap<String, &'static str>>>,
     /// The declared one, where it can be seen who is connected to it.
@@ -21,7 +21,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(declared: Option<&'static str>, stores: &[(&str, &'static str)]) -> Self {
+    pub(super) fn new(declared: Option<&'static str>, stores: &[(&str, &'static str)]) -> Self {
         let stores = stores.iter().map(|(pod, store)| ((*pod).to_owned(), *store));
         Self {
             stores: Arc::new(Mutex::new(stores.collect())),
@@ -46,11 +46,16 @@ impl Fleet {
         }
     }
 
-    fn examined(&self, what: &str) -> usize {
+    /// A pod is connected to another store from now on.
+    pub(super) fn move_to(&self, pod: &str, store: &'static str) {
+        self.stores.lock().unwrap().insert(pod.to_owned(), store);
+    }
+
+    pub(super) fn examined(&self, what: &str) -> usize {
         self.calls.lock().unwrap().iter().filter(|c| *c == what).count()
     }
 
-    fn start(&self, targets: &[ProbeTarget]) -> Prober {
+    pub(super) fn start(&self, targets: &[ProbeTarget]) -> Prober {
         let prober = Prober::new(|_| {});
         let handle = prober.start(&key(), request(targets), self.clone());
         prober.services.lock().unwrap().insert(key(), handle);

@@ -1,4 +1,5 @@
-//! How much a sweep asks, counted by real servers on loopback; and, when asked for, the CPU time that it takes.
+//! How much the prober asks: the requests of a sweep and the logins of replicas that join, counted by real servers on
+//! loopback; and, when asked for, the CPU time that it takes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,13 +18,13 @@ async fn serve(replicas: u8) -> Vec<Fake> {
     fakes
 }
 
-/// The replicas at these addresses.
-fn targets(addresses: &[SocketAddr]) -> Vec<ProbeTarget> {
+/// The replicas at these addresses; the first so many are proved.
+fn targets(addresses: &[SocketAddr], proved: usize) -> Vec<ProbeTarget> {
     let numbered = addresses.iter().enumerate();
     let target = |(n, address): (usize, &SocketAddr)| ProbeTarget {
         address: address.ip(),
         port: address.port(),
-        ..target(&format!("pod-{n:02}"), true)
+        ..target(&format!("pod-{n:02}"), n < proved)
     };
     numbered.map(target).collect()
 }
@@ -58,7 +59,7 @@ async fn sweep(network: &Network, targets: &[ProbeTarget]) {
 async fn a_sweep_takes_five_requests_for_each_replica_and_three_more() {
     for replicas in [3_u8, 10, 50] {
         let fakes = serve(replicas).await;
-        let all = targets(&addresses(&fakes));
+        let all = targets(&addresses(&fakes), fakes.len());
         sweep(&network(), &all).await;
         let requests: usize = seen(&fakes, "").iter().sum();
         assert_eq!(requests, 5 * usize::from(replicas) + 3, "{replicas} replicas");
@@ -72,6 +73,34 @@ async fn a_sweep_takes_five_requests_for_each_replica_and_three_more() {
 
 /// The login's path in the fakes' recipe.
 const LOGIN: &str = "/login";
+
+#[tokio::test]
+async fn each_of_twenty_that_join_costs_the_same_logins() {
+    let fakes = serve(23).await;
+    let joining = targets(&addresses(&fakes), 3);
+    let prober = Prober::new(|_| {});
+    prober.set(&key(), Some(request(&joining)));
+    let limit = Instant::now() + Duration::from_mins(2);
+    let agreeing = || {
+        let found = prober.proofs(&key()).into_values();
+        found.filter(|p| p.verdict == Verdict::Agrees).count()
+    };
+    while agreeing() < 20 {
+        assert!(Instant::now() < limit, "{} of 20", agreeing());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let logins = seen(&fakes, LOGIN);
+    println!("logins at each of 3 proved and 20 new replicas: {logins:?}");
+    let new = &logins[3..];
+    assert!(new.iter().all(|n| *n == JOINING), "{new:?}");
+    let witnesses: usize = logins[..3].iter().sum();
+    assert_eq!(witnesses, 20 * WITNESSING, "{logins:?}");
+}
+
+/// Logins at a replica that joins, the refused one with a wrong password among them.
+const JOINING: usize = 3;
+/// Logins at its witness.
+const WITNESSING: usize = 1;
 
 /// CPU time of this thread so far.
 fn cpu() -> Duration {
@@ -113,7 +142,7 @@ fn cpu_time_of_a_sweep_over_fifty_replicas() {
         });
     });
     let addresses = told.recv().unwrap();
-    let all = targets(&addresses);
+    let all = targets(&addresses, addresses.len());
     runtime().block_on(async {
         let network = network();
         sweep(&network, &all).await;

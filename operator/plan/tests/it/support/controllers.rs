@@ -1,4 +1,4 @@
-//! Kubernetes' own controllers, one step at a time: Deployments roll with maxUnavailable 0, `StatefulSets` have one pod and
+//! Kubernetes' own controllers, one step at a time: Deployments roll with maxUnavailable 0 and their maxSurge, `StatefulSets` have one pod and
 //! one claim, kubelet starts containers and judges readiness, Jobs run what the application does.
 
 use accord_crds::meta::{GATE_AGREES, LABEL_ROLE};
@@ -84,11 +84,22 @@ fn roll(api: &mut Api, deployment: &Object) {
             .unwrap();
     }
     let declared = number(&deployment.value["spec"]["replicas"]);
-    let surge = (declared + 3) / 4;
+    let strategy = &deployment.value["spec"]["strategy"]["rollingUpdate"];
+    let percent = strategy["maxSurge"].as_str().unwrap().trim_end_matches('%');
+    let surge = (declared * percent.parse::<i64>().unwrap() + 99) / 100;
     let sets = api.owned(Kind::ReplicaSet, deployment.uid());
     let (new, old): (Vec<_>, Vec<_>) = sets.iter().partition(|s| s.key.name == newest);
     let wanted = |s: &Object| number(&s.value["spec"]["replicas"]);
-    let available = |s: &Object| number(&s.value["status"]["readyReplicas"]);
+    // What has to be ready for long before it counts never does here: nothing may rest on how long that is.
+    let held = number(&deployment.value["spec"]["minReadySeconds"]) > 0;
+    let available = |s: &Object| {
+        let counts = !held || s.key.name != newest;
+        if counts {
+            number(&s.value["status"]["readyReplicas"])
+        } else {
+            0
+        }
+    };
     let total: i64 = sets.iter().map(|s| wanted(s)).sum();
     let scale = |api: &mut Api, set: &Object, to: i64| {
         api.edit(&set.key, |v| v["spec"]["replicas"] = to.into());

@@ -14,6 +14,10 @@ pub(crate) struct Fate {
     pub(crate) diverging: BTreeSet<String>,
     /// Images whose pods keep their state to themselves: one alone looks right, two never agree.
     pub(crate) lonely: BTreeSet<String>,
+    /// Images whose pods honour each other's sessions and no other image's.
+    pub(crate) foreign: BTreeSet<String>,
+    /// Images whose pods aren't what was declared, which shows only beside one that is.
+    pub(crate) unanchored: BTreeSet<String>,
     /// What is found out about a pod, by its name, whatever its image.
     pub(crate) pods: BTreeMap<String, (Verdict, PodReason)>,
     /// What is found out about every pod: the canary is locked, or the recipe is wrong.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use accord_crds::edge::EdgeStatus;
 use accord_crds::meta::{FINALIZER, GATE_AGREES, LABEL_ROLE, LABEL_SERVICE, MANAGER};
 use accord_crds::{AuthService, AuthServiceSpec, PodReason, Verdict};
-use accord_plan::agreement::Proof;
+use accord_plan::agreement::{Basis, Grounds, Proof};
 use accord_plan::observed::{Answer, CacheFacts, DatabaseFacts, Objects, Settings};
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
@@ -46,6 +46,15 @@ struct View {
     objects: Objects,
 }
 
+/// What a pod's witnesses show.
+#[derive(Clone, Copy)]
+enum Facing {
+    Sound,
+    Contradiction,
+    /// They aren't what was declared, and the pod is.
+    Unanchored,
+}
+
 /// When the operator dies.
 #[derive(Clone, Copy)]
 pub(crate) struct Crash {
@@ -80,6 +89,8 @@ pub(crate) struct World {
     pub(crate) evicted: Vec<String>,
     /// What the prober found on the way in from outside.
     pub(crate) edge: Option<EdgeStatus>,
+    /// From now on users are never left with nothing.
+    pub(crate) always_served: bool,
 }
 
 impl World {
@@ -102,6 +113,7 @@ impl World {
             opened: BTreeMap::new(),
             evicted: Vec::new(),
             edge: None,
+            always_served: false,
         }
     }
 
@@ -269,6 +281,7 @@ impl World {
         self.now += jiff::SignedDuration::from_secs(1);
         let uid = self.service.as_ref().and_then(|s| s.metadata.uid.clone());
         controllers::step(&mut self.api, &mut self.stores, &self.fate, uid.as_deref());
+        self.check_service();
     }
 
     /// One pass of the operator. True when there was something to do.
@@ -302,6 +315,7 @@ impl World {
                 failed = true;
                 break;
             }
+            self.check_service();
         }
         if self.service.is_none() {
             return true;
@@ -607,20 +621,22 @@ impl World {
             self.memory.proofs.clear();
         }
         for target in &request.targets {
-            let known = self
-                .memory
-                .proofs
-                .get(&target.uid)
-                .is_some_and(|p| p.containers == target.containers);
+            let known = self.memory.proofs.get(&target.uid).is_some_and(|p| {
+                let asked = target.proved || p.grounds.apart == request.apart;
+                p.containers == target.containers && asked
+            });
             let Some(pod) = self.api.get(Kind::Pod, &target.pod).filter(|_| !known) else {
                 continue;
             };
             let image = pod["spec"]["containers"][0]["image"].as_str().unwrap();
-            let (verdict, reason) = if self.is_contradicted(request, target, image) {
-                (Verdict::Diverges, PodReason::LocalSession)
-            } else {
-                self.fate.verdict(&target.pod, image, target.proved)
+            let alone = self.fate.verdict(&target.pod, image, target.proved);
+            let ((verdict, reason), basis) = match self.facing(request, target, image) {
+                Facing::Sound => (alone, Basis::Subject),
+                _ if alone.0 == Verdict::Diverges => (alone, Basis::Subject),
+                Facing::Unanchored => ((Verdict::Unknown, PodReason::Pending), Basis::Witness),
+                Facing::Contradiction => ((Verdict::Diverges, PodReason::LocalSession), Basis::Pair),
             };
+            let witness = self.witnesses(request, target).next().map(|w| w.revision.clone());
             let message = match verdict {
                 Verdict::Agrees => String::new(),
                 _ => bounded(&format!(
@@ -636,6 +652,11 @@ impl World {
                     verdict,
                     reason,
                     message,
+                    grounds: Grounds {
+                        basis,
+                        witness,
+                        apart: request.apart,
+                    },
                 },
             );
         }
@@ -644,24 +665,88 @@ impl World {
         before != self.memory.proofs
     }
 
-    /// True when the pod or its witness keeps its state to itself.
-    fn is_contradicted(&self, request: &ProbeRequest, target: &ProbeTarget, image: &str) -> bool {
-        let lonely = |image: &str| self.fate.lonely.contains(image);
+    /// The pods that are asked about another one.
+    fn witnesses<'a>(
+        &'a self,
+        request: &'a ProbeRequest,
+        target: &'a ProbeTarget,
+    ) -> impl Iterator<Item = &'a ProbeTarget> {
         let agrees = |t: &ProbeTarget| {
             let proof = self.memory.proofs.get(&t.uid);
-            t.proved || proof.is_some_and(|p| p.verdict == Verdict::Agrees)
+            let fresh = proof.filter(|p| p.grounds.apart == request.apart);
+            t.proved || fresh.is_some_and(|p| p.verdict == Verdict::Agrees)
         };
-        let mut witnesses = request
-            .targets
-            .iter()
-            .filter(|t| t.uid != target.uid && agrees(t));
-        witnesses.any(|witness| {
-            let pod = self.api.get(Kind::Pod, &witness.pod).unwrap();
-            lonely(image) || lonely(pod["spec"]["containers"][0]["image"].as_str().unwrap())
+        request.targets.iter().filter(move |t| {
+            let like = !request.apart || t.revision == target.revision;
+            t.uid != target.uid && like && agrees(t)
         })
     }
 
+    /// What a pod's witnesses show: one that keeps its state to itself, or honours only its like, contradicts.
+    fn facing(&self, request: &ProbeRequest, target: &ProbeTarget, image: &str) -> Facing {
+        let of = |witness: &ProbeTarget| {
+            let pod = self.api.get(Kind::Pod, &witness.pod).unwrap();
+            pod["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
+        };
+        let images: Vec<String> = self.witnesses(request, target).map(of).collect();
+        let fits = |other: &String| {
+            let lonely = [image, other].iter().any(|i| self.fate.lonely.contains(*i));
+            let foreign = [image, other].iter().any(|i| self.fate.foreign.contains(*i));
+            !lonely && (!foreign || image == other)
+        };
+        let unanchored = |image: &str| self.fate.unanchored.contains(image);
+        if !images.is_empty() && !unanchored(image) && images.iter().all(|i| unanchored(i)) {
+            Facing::Unanchored
+        } else if images
+            .iter()
+            .filter(|i| unanchored(image) || !unanchored(i))
+            .all(fits)
+        {
+            Facing::Sound
+        } else {
+            Facing::Contradiction
+        }
+    }
+
     // What must always hold.
+
+    /// The images of the pods that get new connections.
+    pub(crate) fn endpoints(&self) -> BTreeSet<String> {
+        let pods = self.servers();
+        let ready = pods
+            .iter()
+            .filter(|p| controllers::is_true(&p.value, "Ready") && self.is_selected(p));
+        let image = |p: &Arc<Object>| {
+            p.value["spec"]["containers"][0]["image"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        ready.map(image).collect()
+    }
+
+    /// True when the Service's selector is a pod's.
+    fn is_selected(&self, pod: &Object) -> bool {
+        let service = self.api.get(Kind::Service, SERVICE);
+        let selector = service.and_then(|s| s["spec"]["selector"].as_object());
+        selector.is_some_and(|s| s.iter().all(|(k, v)| pod.label(k) == v.as_str()))
+    }
+
+    /// Users never meet two images that don't honour each other's sessions, and, where nothing else fails, never nobody.
+    fn check_service(&self) {
+        let images = self.endpoints();
+        let foreign = images.iter().any(|i| self.fate.foreign.contains(i));
+        assert!(
+            !foreign || images.len() == 1,
+            "users meet {images:?}\n{}",
+            self.last_steps()
+        );
+        assert!(
+            !self.always_served || !images.is_empty(),
+            "users meet nobody\n{}",
+            self.last_steps()
+        );
+    }
 
     /// No server starts before the ledger holds migration and seeds of its image.
     fn check_ledger(&mut self, object: &Object) {
@@ -715,7 +800,7 @@ impl World {
         };
         self.servers()
             .iter()
-            .filter(|p| p.key.name != except && bound(p) && !contradicted(p))
+            .filter(|p| p.key.name != except && bound(p) && !contradicted(p) && self.is_selected(p))
             .filter(|p| controllers::is_true(&p.value, "Ready"))
             .count()
     }
@@ -732,6 +817,13 @@ impl World {
             return;
         }
         let others = self.servers();
+        // Who isn't behind the Service leaves nobody with less.
+        if others
+            .iter()
+            .any(|p| p.key.name == patch.pod && !self.is_selected(p))
+        {
+            return;
+        }
         let mut others = others.iter().filter(|p| p.key.name != patch.pod);
         let alone = others.any(|p| {
             controllers::is_true(&p.value, "Ready")

@@ -1,0 +1,25 @@
+//! What a proof rests on. What follows between two revisions depends on it: evidence against one pod is that pod's fault,
+//! while a pair of which each is sound by itself says only that the two don't fit.
+
+/// What decided an exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Basis {
+    /// What one pod showed, or that nothing contradicts.
+    #[default]
+    Subject,
+    /// The subject is anchored in the declaration and its witness isn't.
+    Witness,
+    /// Neither honours what the other issues, and nothing is known against either alone.
+    Pair,
+}
+
+/// What a proof rests on: the evidence, and with whom it was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grounds {
+    /// What decided.
+    pub basis: Basis,
+    /// The witness's revision; `None` where there was no witness.
+    pub witness: Option<String>,
+    /// True when revisions were examined apart: see [`crate::probe::ProbeRequest::apart`].
+    pub apart: bool,
+}
