@@ -222,7 +222,7 @@ fn a_newcomer_that_contradicts_its_like_sends_all_of_them_back() {
         before += 1;
         open_before += usize::from(is_true(&newcomer.value, GATE_AGREES));
         world.turn(
-            &[newcomer.key.name.clone()],
+            std::slice::from_ref(&newcomer.key.name),
             Verdict::Diverges,
             PodReason::LocalSession,
         );
