@@ -5,6 +5,7 @@
 //! from outside; what Accord says is read from status.
 
 mod apps;
+pub(crate) mod cutover;
 pub(crate) mod later;
 mod load;
 pub(crate) mod plain;

@@ -224,7 +224,8 @@ impl Stage<'_> {
         Ok(Found { reasons, users, took })
     }
 
-    fn set_fault(&self, fault: Option<&str>) -> Result<()> {
+    /// Another fault, or none, as an update.
+    pub(super) fn set_fault(&self, fault: Option<&str>) -> Result<()> {
         let app = self.incident.app;
         let env = fault.map(|value| json!([{"name": app.fault, "value": value}]));
         let patch = json!({"spec": {"server": {"env": env}}}).to_string();

@@ -287,7 +287,7 @@ fn summary(object: &Value) -> String {
 }
 
 /// The name of an object.
-pub(super) fn name_of(object: &Value) -> &str {
+pub(crate) fn name_of(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
@@ -300,7 +300,7 @@ pub(super) fn condition<'v>(pod: &'v Value, kind: &str) -> Option<&'v Value> {
 }
 
 /// The pods that an `EndpointSlice` has as ready.
-pub(super) fn ready_in(slice: &Value) -> Vec<&str> {
+pub(crate) fn ready_in(slice: &Value) -> Vec<&str> {
     let endpoints = slice["endpoints"].as_array().into_iter().flatten();
     endpoints
         .filter(|e| e["conditions"]["ready"] == true)

@@ -7,6 +7,7 @@ mod chart;
 mod conflict;
 mod crd_rules;
 mod custom;
+mod cutover;
 mod django_orders;
 mod django_page;
 mod drift;
@@ -15,7 +16,7 @@ mod express;
 mod external;
 mod idle;
 mod incident;
-mod kit;
+pub(crate) mod kit;
 mod later;
 mod leader;
 mod local_database;
@@ -134,6 +135,12 @@ pub const ALL: &[Scenario] = &[
         shows: "a replica that diverges after an hour is named by a sweep, isolated, and replaced",
         room: Room::Namespace,
         run: later::run,
+    },
+    Scenario {
+        name: "cutover",
+        shows: "a release that ends all sessions is stopped, and users are moved at once when it is accepted",
+        room: Room::Namespace,
+        run: cutover::run,
     },
     Scenario {
         name: "blocked",

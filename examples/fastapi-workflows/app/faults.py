@@ -12,6 +12,7 @@ from app.models import User
 
 FAULTS = (
     "token-format",
+    "other-token-format",
     "two-formats-in-one-pod",
     "memory-sessions",
     "blocking-login",
@@ -32,6 +33,10 @@ right_match = passwords.match
 async def start() -> None:
     if FAULT == "token-format" and await sessions.redis.incr("fault:token-format:starts") % 2:
         # Every other replica, beginning with the first: a fleet of two or more is mixed, and so is an update's first pod.
+        tokens.claims = old_claims
+        tokens.whose = whose_by_email
+    elif FAULT == "other-token-format":
+        # No fault of a replica: all of this release agree, and none with one of another.
         tokens.claims = old_claims
         tokens.whose = whose_by_email
     elif FAULT == "two-formats-in-one-pod":

@@ -127,10 +127,15 @@ class ReplicaTestCase(unittest.TestCase):
     def setUpClass(cls):
         directory = tempfile.TemporaryDirectory()
         cls.addClassCleanup(directory.cleanup)
-        environment = {"WORKFLOWS_FAULT": cls.fault} | cls.environment
-        cls.replicas = [Replica(directory.name, name, **environment) for name in cls.names]
-        for replica in cls.replicas:
-            cls.addClassCleanup(replica.stop)
+        cls.directory = directory.name
+        cls.replicas = [cls.begin(name) for name in cls.names]
         for replica in cls.replicas:
             replica.wait(cls.healthy)
         cls.one, cls.two = cls.replicas[0], cls.replicas[-1]
+
+    @classmethod
+    def begin(cls, name, **environment):
+        """One more server, stopped after the last test of the class."""
+        replica = Replica(cls.directory, name, **{"WORKFLOWS_FAULT": cls.fault} | cls.environment | environment)
+        cls.addClassCleanup(replica.stop)
+        return replica

@@ -25,6 +25,17 @@ class TokenFormatTests(ReplicaTestCase):
             self.assertEqual((own.me(login), other.me(login)), (200, 200))
 
 
+class OtherTokenFormatTests(ReplicaTestCase):
+    fault = "other-token-format"
+
+    def test_all_of_the_release_agree_and_none_with_another(self):
+        login = self.one.login()
+        self.assertEqual([r.me(access=login.access) for r in (self.one, self.two)], [200, 200])
+        released = self.begin("released", WORKFLOWS_FAULT="none").wait(self.healthy)
+        self.assertEqual(released.me(access=login.access), 401)
+        self.assertEqual(self.one.me(access=released.login().access), 401)
+
+
 class TwoFormatsInOnePodTests(ReplicaTestCase):
     fault = "two-formats-in-one-pod"
     names = ("one",)
