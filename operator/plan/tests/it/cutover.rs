@@ -2,6 +2,7 @@
 //! by the world at every write and every step of the cluster.
 
 use accord_crds::meta::{ANNOTATION_ACCEPT_INCOMPATIBLE, ANNOTATION_RETRY, GATE_AGREES, LABEL_REVISION};
+use accord_crds::spec::Isolation;
 use accord_crds::status::CandidateState;
 use accord_crds::{AuthServiceStatus, PodReason, Verdict};
 use accord_plan::{Kind, Object};
@@ -267,6 +268,48 @@ fn an_acceptance_that_is_taken_back_in_time_stops_it() {
 }
 
 #[test]
+fn an_operator_that_is_away_leaves_users_on_one_revision() {
+    for mut world in moments() {
+        for _ in 0..20 {
+            world.tick();
+        }
+        world.forget();
+        world.settle();
+        done(&world, SECOND);
+    }
+}
+
+#[test]
+fn new_pods_are_let_in_only_while_users_are_seen_to_be_kept_away_from_them() {
+    let mut tried = 0;
+    for mut world in moments() {
+        let closed: Vec<String> = world
+            .servers()
+            .iter()
+            .filter(|p| !is_true(&p.value, GATE_AGREES))
+            .map(|p| p.key.name.clone())
+            .collect();
+        if closed.is_empty() || is_switched(&world) {
+            continue;
+        }
+        tried += 1;
+        world.meddle(Kind::Service, "orders", |v| {
+            v["spec"]["selector"]
+                .as_object_mut()
+                .unwrap()
+                .remove(LABEL_REVISION);
+        });
+        world.pass();
+        for pod in world.servers().iter().filter(|p| closed.contains(&p.key.name)) {
+            assert!(!is_true(&pod.value, GATE_AGREES), "{}", world.last_steps());
+        }
+        world.settle();
+        done(&world, SECOND);
+    }
+    assert!(tried > 2, "{tried} moments");
+}
+
+#[test]
 fn three_on_another_database_do_not_outvote_two_and_are_no_reason_for_a_cutover() {
     let mut world = released();
     world.edit(|s| s.replicas = 5);
@@ -361,9 +404,16 @@ fn a_released_revision_that_was_found_diverging_does_not_block_its_fix() {
     done(&world, SECOND);
 }
 
-#[test]
-fn one_anchored_witness_that_disagrees_still_stops_a_candidate() {
+#[rstest]
+#[case::which_is_left_alone(1)]
+#[case::beside_two_that_are_too_many_to_isolate(2)]
+fn one_anchored_witness_that_disagrees_still_stops_a_candidate(#[case] min_available: i32) {
     let mut world = released();
+    let isolation = Isolation {
+        min_available: Some(min_available),
+        ..Isolation::default()
+    };
+    world.edit(|s| s.verification.get_or_insert_default().isolation = Some(isolation));
     let two: Vec<String> = world
         .servers()
         .iter()
