@@ -15,15 +15,17 @@ use super::node::{Node, Setting as NodeSetting};
 use super::operator::{Operator, Setting as OperatorSetting};
 use super::plan::Plan;
 use super::proxy::{Proxy, Seen};
-use super::until::{LOOK, until};
+use super::until::until;
 use crate::exec::last_lines;
 use crate::paths;
 
 /// The service's name.
 pub(super) const NAME: &str = "login";
-/// How long one step may take. Without faults it takes seconds; a watch that lost an event is begun anew within five
-/// minutes.
+/// How long one step may take. Without faults it takes seconds.
 const STEP: Duration = Duration::from_mins(6);
+
+/// How long nothing may happen before a service counts as at rest. Its passes come within a second of each other.
+const CALM: Duration = Duration::from_millis(1500);
 
 /// A step, and what the service was like after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,18 +234,18 @@ impl<'l> Run<'l> {
                 Err(format!("{} pods, ready and of the image: {there}", pods.len()))
             })
         })?;
-        // The status comes before the last writes: the revision's record, say.
-        let mut last = Value::Null;
+        // The status comes before the last writes (the revision's record, say), and who is at rest writes nothing.
+        let mut last = (Value::Null, 0);
         until(step, STEP, || {
             let (state, _) = canonical::state(self.api, &self.namespace)?;
-            let same = state == last;
-            last = state;
-            std::thread::sleep(3 * LOOK);
-            Ok(if same {
-                Ok(())
-            } else {
-                Err("it still changes".to_owned())
-            })
+            let now = (state, super::judge::writes(&self.proxy.seen()));
+            let same = now == last;
+            last = now;
+            if same {
+                return Ok(Ok(()));
+            }
+            std::thread::sleep(CALM);
+            Ok(Err("it still changes, or is written to".to_owned()))
         })?;
         let (state, secrets) = canonical::state(self.api, &self.namespace)?;
         Ok(Rest { step, state, secrets })

@@ -27,7 +27,7 @@ mod wire;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -48,10 +48,12 @@ pub struct Options {
     pub plan: Option<PathBuf>,
     /// Only these families of faults; all of them without any.
     pub families: Vec<String>,
-    /// Only so many runs, drawn by the seed.
+    /// Only so many runs of each family, drawn by the seed.
     pub points: Option<usize>,
     /// What they are drawn by.
     pub seed: u64,
+    /// No run begins after this time.
+    pub limit: Option<Duration>,
     /// Say which runs there are, and do none.
     pub list: bool,
     /// Write the table into the documentation.
@@ -60,8 +62,8 @@ pub struct Options {
 
 /// Histories that go on at a time. They mostly wait.
 const AT_ONCE: usize = 5;
-/// Runs of the small tier.
-const FEW: usize = 10;
+/// Runs of each family in the small tier.
+const FEW: usize = 3;
 
 /// What all runs share.
 #[derive(Debug)]
@@ -80,10 +82,16 @@ impl Lab {
     fn open() -> Result<Self> {
         let (operator, runner) = programs()?;
         let control = Control::start()?;
+        // A build during the run changes nothing in it.
+        let copy = |program: &Path| -> Result<PathBuf> {
+            let to = paths::ensure(&Self::state().join("bin"))?.join(program.file_name().unwrap_or_default());
+            std::fs::copy(program, &to).with_context(|| format!("can't copy {}", program.display()))?;
+            Ok(to)
+        };
         Ok(Self {
             api: Control::api(),
-            operator,
-            runner,
+            operator: copy(&operator)?,
+            runner: copy(&runner)?,
             kept: paths::ensure(&target().join("chaos"))?,
             postgres: Postgres::start()?,
             _control: control,
@@ -136,7 +144,7 @@ pub fn run(options: &Options) -> Result<bool> {
             plan: Plan::read(file)?,
         }],
         None => plans::choose(
-            plans::all(&calm.seen),
+            &plans::all(&calm.seen),
             &options.families,
             options.points,
             options.seed,
@@ -149,7 +157,7 @@ pub fn run(options: &Options) -> Result<bool> {
         return Ok(true);
     }
     let begun = Instant::now();
-    let tally = work_off(&lab, &calm, &runs);
+    let tally = work_off(&lab, &calm, &runs, options.limit);
     println!("{}", tally.table(&calm));
     if options.record {
         tally.record(&calm, begun.elapsed())?;
@@ -163,9 +171,9 @@ pub(crate) fn few() -> Result<usize> {
     let lab = Lab::open()?;
     let calm = calm(&lab)?;
     let families = ["kill", "error", "stale"].map(str::to_owned);
-    let runs = plans::choose(plans::all(&calm.seen), &families, Some(FEW), 1)?;
+    let runs = plans::choose(&plans::all(&calm.seen), &families, Some(FEW), 1)?;
     let begun = Instant::now();
-    let tally = work_off(&lab, &calm, &runs);
+    let tally = work_off(&lab, &calm, &runs, None);
     ensure!(tally.is_good(), "{}", tally.total(begun.elapsed()));
     Ok(tally.runs())
 }
@@ -189,13 +197,14 @@ fn calm(lab: &Lab) -> Result<Outcome> {
 
 /// Goes through the runs, some at a time: each has a namespace, a proxy and an operator of its own, so that no count
 /// sees another's requests.
-fn work_off(lab: &Lab, calm: &Outcome, runs: &[Run]) -> Tally {
+fn work_off(lab: &Lab, calm: &Outcome, runs: &[Run], limit: Option<Duration>) -> Tally {
+    let begun = Instant::now();
     let next = AtomicUsize::new(0);
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                loop {
+                while limit.is_none_or(|limit| begun.elapsed() < limit) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(run) = runs.get(n) else { return };
                     let outcome = history::go_through(lab, &format!("chaos-{n}"), &run.plan);

@@ -83,7 +83,7 @@ pub(crate) enum Action {
         /// The events that are let through before.
         after: u32,
     },
-    /// This event of a watch, counted from 1, is never told.
+    /// This event of a watch, counted from 1, isn't told until the watch, which is cut short, is said to be too old.
     DropEvent {
         /// Which.
         event: u32,

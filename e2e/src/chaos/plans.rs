@@ -11,16 +11,17 @@ use super::proxy::Seen;
 use super::request::Verb;
 
 /// Kinds of faults, with what a report says of each.
-pub(super) const FAMILIES: [(&str, &str); 5] = [
+pub(super) const FAMILIES: [(&str, &str); 6] = [
     ("kill", "operator killed before or after one write"),
     ("kills", "operator killed again and again in one history"),
     (
         "error",
         "a write answered 409, 429, 500 or 503, its connection closed, its answer lost",
     ),
+    ("errors", "the same, again and again in one history"),
     (
         "watch",
-        "a watch closed, told that it is too old, or an event never told",
+        "a watch closed, told that it is too old, or an event left out for 20 s",
     ),
     ("stale", "operator killed, and started on a list of before"),
 ];
@@ -82,9 +83,9 @@ pub(super) fn all(calm: &[Seen]) -> Vec<Run> {
                 Plan::single(format!("{word}-{n}"), Which::writes(), n, action.clone()),
             );
         }
-        for step in [3, 5] {
+        for step in [3, 4, 5] {
             add(
-                "error",
+                "errors",
                 again(
                     &format!("{word}-each-{step}"),
                     Which::writes(),
@@ -164,33 +165,34 @@ fn resources(seen: &[Seen], verb: Verb) -> BTreeSet<String> {
     of_verb.map(|s| s.asked.resource.clone()).collect()
 }
 
-/// The runs of some families, and of those so many, drawn by a seed: the same seed draws the same.
+/// The runs of some families, of each so many, drawn by a seed: the same seed draws the same. They take turns, so that
+/// whoever ends early has seen something of each.
 pub(super) fn choose(
-    runs: Vec<Run>,
+    runs: &[Run],
     families: &[String],
     points: Option<usize>,
     seed: u64,
 ) -> Result<Vec<Run>> {
-    if let Some(unknown) = families
-        .iter()
-        .find(|f| !FAMILIES.iter().any(|(name, _)| name == f))
-    {
-        let known: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
+    let known = FAMILIES.map(|(name, _)| name);
+    if let Some(unknown) = families.iter().find(|f| !known.contains(&f.as_str())) {
         bail!(
             "there is no family of faults {unknown:?}; there are: {}",
             known.join(", ")
         );
     }
-    let mut chosen: Vec<Run> = runs
-        .into_iter()
-        .filter(|run| families.is_empty() || families.iter().any(|f| f == run.family))
-        .collect();
     let mut random = Random(seed);
-    while points.is_some_and(|n| chosen.len() > n) {
-        let one = random.below(chosen.len());
-        chosen.remove(one);
+    let mut chosen: Vec<(usize, Run)> = Vec::new();
+    for family in known {
+        let is_meant = families.is_empty() || families.iter().any(|f| f == family);
+        let of_family = runs.iter().filter(|run| is_meant && run.family == family);
+        let mut of_family: Vec<&Run> = of_family.collect();
+        while points.is_some_and(|n| of_family.len() > n) {
+            of_family.remove(random.below(of_family.len()));
+        }
+        chosen.extend(of_family.into_iter().cloned().enumerate());
     }
-    Ok(chosen)
+    chosen.sort_by_key(|(turn, _)| *turn);
+    Ok(chosen.into_iter().map(|(_, run)| run).collect())
 }
 
 /// Numbers that look random and are the same for the same seed.
@@ -236,12 +238,12 @@ mod tests {
     #[test]
     fn the_same_seed_draws_the_same_runs() {
         let draw = |seed| -> Vec<String> {
-            let chosen = choose(all(&calm()), &["error".into(), "kill".into()], Some(5), seed).unwrap();
+            let chosen = choose(&all(&calm()), &["error".into(), "kill".into()], Some(5), seed).unwrap();
             chosen.into_iter().map(|r| r.plan.name).collect()
         };
-        assert_eq!(draw(1).len(), 5);
+        assert_eq!(draw(1).len(), 10, "five of each");
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
-        assert!(choose(all(&calm()), &["kil".into()], None, 1).is_err());
+        assert!(choose(&all(&calm()), &["kil".into()], None, 1).is_err());
     }
 }

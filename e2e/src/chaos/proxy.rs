@@ -166,7 +166,12 @@ impl Shared {
         }
         let upstream = TcpStream::connect(self.upstream)?;
         upstream.set_nodelay(true)?;
-        wire::write_request(&mut &upstream, request, "127.0.0.1")?;
+        let trouble = Trouble::of(action.as_ref());
+        let request = Request {
+            target: trouble.target(&request.target),
+            ..request.clone()
+        };
+        wire::write_request(&mut &upstream, &request, "127.0.0.1")?;
         let watching = asked.as_ref().is_some_and(|a| a.verb == Verb::Watch);
         if watching {
             lock(&self.watches).push(upstream.try_clone()?);
@@ -177,7 +182,6 @@ impl Shared {
         let head = wire::read_head(&mut from)?;
         if watching && head.status == 200 {
             told(head.status);
-            let trouble = Trouble::of(action.as_ref());
             watch_faults::hand_on(&mut from, &head, &trouble, &mut &*client)?;
             return Ok(false);
         }

@@ -37,6 +37,27 @@ impl Trouble {
     }
 }
 
+/// How long a watch goes on that leaves out an event, in seconds.
+const BLIND: &str = "timeoutSeconds=20";
+
+impl Trouble {
+    /// The target that the API server is asked for.
+    pub(crate) fn target(&self, target: &str) -> String {
+        if self.leaves_out.is_none() {
+            return target.to_owned();
+        }
+        let parts = target.split('&');
+        let parts = parts.map(|p| {
+            if p.starts_with("timeoutSeconds=") {
+                BLIND
+            } else {
+                p
+            }
+        });
+        parts.collect::<Vec<_>>().join("&")
+    }
+}
+
 /// Hands a watch on until one of the two sides, or the trouble, ends it.
 pub(crate) fn hand_on(
     from: &mut impl BufRead,
@@ -55,6 +76,10 @@ pub(crate) fn hand_on(
             return wire::write_chunk(to, b"");
         }
         let Some(chunk) = wire::read_chunk(from)? else {
+            // Watches that end in good order go on from where they were: what was left out would never be told.
+            if trouble.leaves_out.is_some() {
+                wire::write_chunk(to, TOO_OLD.as_bytes())?;
+            }
             return wire::write_chunk(to, b"");
         };
         // The API server's chunks needn't be events: these end with a line.
@@ -121,6 +146,21 @@ mod tests {
     fn one_event_is_left_out_and_bookmarks_do_not_count() {
         let told = seen(Trouble::of(Some(&Action::DropEvent { event: 3 })));
         assert!(told.contains("\"n\":2") && !told.contains("\"n\":3"), "{told}");
+        assert!(
+            told.ends_with("\"code\":410}}\n"),
+            "it is listed anew at the end: {told}"
+        );
+    }
+
+    #[test]
+    fn only_a_watch_that_leaves_out_an_event_is_cut_short() {
+        let target = "/api/v1/pods?watch=true&timeoutSeconds=290&allowWatchBookmarks=true";
+        assert_eq!(Trouble::default().target(target), target);
+        let blind = Trouble::of(Some(&Action::DropEvent { event: 1 })).target(target);
+        assert_eq!(
+            blind,
+            "/api/v1/pods?watch=true&timeoutSeconds=20&allowWatchBookmarks=true"
+        );
     }
 
     #[test]

@@ -93,15 +93,18 @@ struct ChaosArgs {
     /// Only the run that this file describes: a failed one is kept.
     #[arg(long, value_name = "FILE")]
     plan: Option<std::path::PathBuf>,
-    /// Only this family of faults; may be repeated: kill, kills, error, watch, stale.
+    /// Only this family of faults; may be repeated: kill, kills, error, errors, watch, stale.
     #[arg(long, value_name = "NAME")]
     family: Vec<String>,
-    /// Only so many runs, drawn by the seed. Without it: all, which takes an hour or more.
+    /// Only so many runs of each family, drawn by the seed. Without it: all, which takes hours.
     #[arg(long, value_name = "NUMBER")]
     points: Option<usize>,
     /// The same seed draws the same runs.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
+    /// Begin no run after so many minutes.
+    #[arg(long, value_name = "MINUTES")]
+    limit: Option<u64>,
     /// Say which runs there are, after the history without faults that tells.
     #[arg(long)]
     list: bool,
@@ -153,6 +156,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
                 families: args.family.clone(),
                 points: args.points,
                 seed: args.seed,
+                limit: args.limit.map(std::time::Duration::from_mins),
                 list: args.list,
                 record: args.record,
             };
