@@ -160,7 +160,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let tally = work_off(&lab, &calm, &runs, options.limit);
     println!("{}", tally.table(&calm));
     if options.record {
-        tally.record(&calm, begun.elapsed())?;
+        tally.record(&calm)?;
     }
     println!("{}", tally.total(begun.elapsed()));
     Ok(tally.is_good())

@@ -157,6 +157,7 @@ impl Shared {
             Some(Action::StaleList) => {
                 let before = lock(&self.lists).get(&request.target).cloned();
                 if let Some(body) = before {
+                    self.came();
                     told(200);
                     let json = [("content-type", "application/json")];
                     return wire::write_answer(&mut &*client, 200, json.into_iter(), &body).map(|()| true);
@@ -182,7 +183,7 @@ impl Shared {
         let head = wire::read_head(&mut from)?;
         if watching && head.status == 200 {
             told(head.status);
-            watch_faults::hand_on(&mut from, &head, &trouble, &mut &*client)?;
+            watch_faults::hand_on(&mut from, &head, &trouble, &mut &*client, || self.came())?;
             return Ok(false);
         }
         let body = wire::read_body(&mut from, &head)?;
@@ -210,6 +211,11 @@ impl Shared {
             operator.kill();
         }
         self.end_watches();
+    }
+
+    /// A fault that might have come did.
+    fn came(&self) {
+        lock(&self.counter).happened += 1;
     }
 
     fn end_watches(&self) {

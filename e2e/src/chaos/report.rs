@@ -104,24 +104,42 @@ impl Tally {
         text
     }
 
-    /// Puts the table into the page.
-    pub(super) fn record(&self, calm: &Outcome, took: Duration) -> Result<()> {
+    /// Puts the table into the page. Families that this run left out keep their rows.
+    pub(super) fn record(&self, calm: &Outcome) -> Result<()> {
         let page = paths::checkout().join("operator/docs/reliability.md");
         let text = paths::read(&page)?;
-        let made = format!("\n{}\n{}.\n\n", self.table(calm), self.total(took));
-        paths::write(&page, replaced(&text, &made)?)
+        paths::write(&page, recorded(&text, &self.table(calm))?)
     }
 }
 
-/// The page with another text between the marks.
-fn replaced(page: &str, made: &str) -> Result<String> {
+/// The page with another table between the marks, and a line below it that adds up the rows.
+fn recorded(page: &str, table: &str) -> Result<String> {
     let (before, rest) = page
         .split_once(BEGIN)
         .context("reliability.md has no place for the table")?;
-    let (_, after) = rest
+    let (old, after) = rest
         .split_once(END)
         .context("the place for the table in reliability.md has no end")?;
-    Ok(format!("{before}{BEGIN}{made}{END}{after}"))
+    let family = |row: &str| -> Option<String> {
+        let (name, _) = row.strip_prefix("| `")?.split_once('`')?;
+        Some(name.to_owned())
+    };
+    let (head, rows): (Vec<&str>, Vec<&str>) = table.lines().partition(|line| family(line).is_none());
+    let mut by_family: BTreeMap<String, &str> = BTreeMap::new();
+    for row in old.lines().chain(rows) {
+        by_family.extend(family(row).map(|name| (name, row)));
+    }
+    let sum = |column: usize| -> u64 {
+        let cells = by_family.values().filter_map(|row| row.split('|').nth(column));
+        cells.filter_map(|cell| cell.trim().parse::<u64>().ok()).sum()
+    };
+    let mut lines = head;
+    lines.extend(by_family.values());
+    let total = format!("{} runs, {} faults, {} failed.", sum(2), sum(3), sum(7));
+    Ok(format!(
+        "{before}{BEGIN}\n{}\n\n{total}\n\n{END}{after}",
+        lines.join("\n")
+    ))
 }
 
 #[cfg(test)]
@@ -129,10 +147,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_takes_the_place_of_the_one_before() {
-        let page = format!("# Page\n\n{BEGIN}old\n{END}\n\nMore.\n");
-        let page = replaced(&page, "new\n").unwrap();
-        assert_eq!(page, format!("# Page\n\n{BEGIN}new\n{END}\n\nMore.\n"));
-        assert!(replaced("# Page", "new").is_err());
+    fn a_new_row_takes_the_place_of_its_familys_and_the_others_stay() {
+        let head = "| what | runs | faults | x | y | z | failed |\n|---|---|---|---|---|---|---|";
+        let page = format!("# Page\n\n{BEGIN}No run yet.\n{END}\n\nMore.\n");
+        let first = format!(
+            "{head}\n| `kill`: k | 2 | 3 | 0 | 9 | 1s | 0 |\n| `stale`: s | 1 | 1 | 0 | 9 | 1s | 1 |\n"
+        );
+        let page = recorded(&page, &first).unwrap();
+        assert!(page.contains("3 runs, 4 faults, 1 failed."), "{page}");
+        let page = recorded(
+            &page,
+            &format!("{head}\n| `stale`: s | 4 | 8 | 0 | 9 | 1s | 0 |\n"),
+        )
+        .unwrap();
+        assert!(
+            page.contains("`kill`: k | 2 |") && page.contains("`stale`: s | 4 |"),
+            "{page}"
+        );
+        assert!(
+            page.contains("6 runs, 11 faults, 0 failed.") && !page.contains("s | 1 |"),
+            "{page}"
+        );
+        assert!(
+            page.ends_with("<!-- end -->\n\nMore.\n") && !page.contains("No run yet"),
+            "{page}"
+        );
+        assert!(recorded("# Page", "new").is_err());
     }
 }

@@ -64,12 +64,14 @@ pub(crate) fn hand_on(
     head: &Head,
     trouble: &Trouble,
     to: &mut impl Write,
+    came: impl Fn(),
 ) -> io::Result<()> {
     wire::begin_chunks(to, head.status, head.headers.of_message())?;
     let mut line = Vec::new();
     let mut events = 0;
     loop {
         if trouble.ends_after.is_some_and(|n| events >= n) {
+            came();
             if trouble.is_gone {
                 wire::write_chunk(to, TOO_OLD.as_bytes())?;
             }
@@ -89,7 +91,9 @@ pub(crate) fn hand_on(
                 let event = std::mem::take(&mut line);
                 let counts = !is_bookmark(&event);
                 events += u32::from(counts);
-                if !(counts && trouble.leaves_out == Some(events)) {
+                if counts && trouble.leaves_out == Some(events) {
+                    came();
+                } else {
                     wire::write_chunk(to, &event)?;
                 }
             }
@@ -114,8 +118,8 @@ mod tests {
 
     use super::*;
 
-    /// What the operator sees of a watch with three events, the second of which comes in two chunks.
-    fn seen(trouble: Trouble) -> String {
+    /// How often the trouble came, and what the operator sees of a watch with three events, the second of which comes in two chunks.
+    fn seen(trouble: Trouble) -> (u32, String) {
         let mut wire = Vec::new();
         for chunk in [
             "{\"type\":\"ADDED\",\"n\":1}\n",
@@ -131,20 +135,30 @@ mod tests {
             ..Head::default()
         };
         let mut told = Vec::new();
-        hand_on(&mut BufReader::new(&wire[..]), &head, &trouble, &mut told).unwrap();
+        let came = std::cell::Cell::new(0);
+        let count = || came.set(came.get() + 1);
+        hand_on(&mut BufReader::new(&wire[..]), &head, &trouble, &mut told, count).unwrap();
         let mut told = told.as_slice();
         let head = wire::read_head(&mut told).unwrap();
-        String::from_utf8(wire::read_body(&mut told, &head).unwrap()).unwrap()
+        let body = wire::read_body(&mut told, &head).unwrap();
+        (came.get(), String::from_utf8(body).unwrap())
     }
 
     #[test]
     fn a_watch_without_trouble_is_told_whole() {
-        assert_eq!(seen(Trouble::default()).lines().count(), 4);
+        let (came, told) = seen(Trouble::default());
+        assert_eq!((came, told.lines().count()), (0, 4));
+        assert_eq!(
+            seen(Trouble::of(Some(&Action::DropEvent { event: 9 }))).0,
+            0,
+            "there are three"
+        );
     }
 
     #[test]
     fn one_event_is_left_out_and_bookmarks_do_not_count() {
-        let told = seen(Trouble::of(Some(&Action::DropEvent { event: 3 })));
+        let (came, told) = seen(Trouble::of(Some(&Action::DropEvent { event: 3 })));
+        assert_eq!(came, 1);
         assert!(told.contains("\"n\":2") && !told.contains("\"n\":3"), "{told}");
         assert!(
             told.ends_with("\"code\":410}}\n"),
@@ -165,9 +179,10 @@ mod tests {
 
     #[test]
     fn a_watch_ends_and_says_why_where_it_is_to() {
-        let told = seen(Trouble::of(Some(&Action::CloseWatch { after: 1 })));
+        let (_, told) = seen(Trouble::of(Some(&Action::CloseWatch { after: 1 })));
         assert!(told.ends_with("\"n\":1}\n"), "{told}");
-        let told = seen(Trouble::of(Some(&Action::Gone { after: 1 })));
+        let (came, told) = seen(Trouble::of(Some(&Action::Gone { after: 1 })));
+        assert_eq!(came, 1);
         assert!(
             told.ends_with("\"code\":410}}\n") && !told.contains("\"n\":2"),
             "{told}"
