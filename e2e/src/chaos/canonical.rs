@@ -41,6 +41,11 @@ pub(super) fn unsettled(service: &Value, replicas: usize) -> Option<String> {
     let Some(ready) = ready else {
         return Some("no status".to_owned());
     };
+    if let Some(state) = status["candidate"]["state"].as_str() {
+        return Some(format!(
+            "the declared revision isn't the released one yet: {state}"
+        ));
+    }
     let consistency = &status["consistency"];
     let agree = consistency["agreeing"] == replicas && consistency["total"] == replicas;
     if ready["status"] == "True" && ready["observedGeneration"] == *generation && agree {
