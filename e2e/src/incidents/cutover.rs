@@ -69,7 +69,10 @@ fn story(stage: &Stage<'_>) -> Result<String> {
             .as_str()
             .context("a candidate has a revision")?;
         let stopped = begun.elapsed();
-        stage.service.wait_for_replicas(3)?;
+        until(stage, "the pods of the stopped release to go", |object| {
+            let consistency = &object["status"]["consistency"];
+            consistency["agreeing"] == 3 && consistency["total"] == 3
+        })?;
         Ok((revision.to_owned(), stopped))
     })?;
     ensure!(
