@@ -36,6 +36,35 @@ pub struct Recipe {
     pub change_password: Option<ChangePassword>,
 }
 
+impl Recipe {
+    /// The admission rules, where no API server asks them.
+    ///
+    /// # Errors
+    /// A sentence that names the field and the way out.
+    pub fn check(&self) -> Result<(), String> {
+        let paths = [
+            ("csrf.path", self.csrf.as_ref().map(|s| &s.path)),
+            ("login.path", Some(&self.login.path)),
+            ("check.path", Some(&self.check.path)),
+            ("check.username", self.check.username.as_ref()),
+            ("refresh.path", self.refresh.as_ref().map(|s| &s.path)),
+            ("logout.path", self.logout.as_ref().map(|s| &s.path)),
+            (
+                "changePassword.path",
+                self.change_password.as_ref().map(|s| &s.path),
+            ),
+        ];
+        for (field, value) in paths {
+            if let Some(value) = value.filter(|v| !v.starts_with('/')) {
+                return Err(format!(
+                    "{field} is {value:?}: it has to begin with a slash, without scheme and host"
+                ));
+            }
+        }
+        self.login.check().map_err(str::to_owned)
+    }
+}
+
 /// A CSRF token, taken from a cookie and sent back as a header or a form field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

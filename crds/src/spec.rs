@@ -158,6 +158,14 @@ pub enum Framework {
 }
 
 impl Framework {
+    /// Every name.
+    pub const NAMES: [&'static str; 4] = [
+        Self::Django.as_str(),
+        Self::Flask.as_str(),
+        Self::FastApi.as_str(),
+        Self::Custom.as_str(),
+    ];
+
     /// The name as it is declared.
     pub const fn as_str(self) -> &'static str {
         match self {

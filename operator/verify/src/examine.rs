@@ -72,7 +72,7 @@ async fn round(exchange: Exchange<'_>, replicas: &[Replica], alone: &[Diagnosis]
             diagnoses[at] = diagnose(&exchange.pair(replica, Some(&replicas[witness])).await);
         }
     }
-    let agreeing = 1 + agreeing(&diagnoses, witness);
+    let mut agreeing = 1 + agreeing(&diagnoses, witness);
     let contradicted = contradicts(alone, &diagnoses, witness).next();
     if agreeing > 1 {
         diagnoses[witness] = Diagnosis {
@@ -86,6 +86,16 @@ async fn round(exchange: Exchange<'_>, replicas: &[Replica], alone: &[Diagnosis]
             ),
             advice: Vec::new(),
         };
+        // A change of password was made at the witness only: does it hear of one that another makes?
+        let other =
+            (0..replicas.len()).find(|at| *at != witness && diagnoses[*at].verdict == Verdict::Agrees);
+        if let Some(other) = other.filter(|_| exchange.change_password) {
+            let found = diagnose(&exchange.pair(&replicas[witness], Some(&replicas[other])).await);
+            if found.verdict != Verdict::Agrees {
+                agreeing -= 1;
+                diagnoses[witness] = found;
+            }
+        }
     } else if let Some(other) = contradicted {
         // Nobody agrees with it: it is as suspect as the others.
         diagnoses[witness] = diagnose(&exchange.pair(&replicas[witness], Some(&replicas[other])).await);

@@ -30,7 +30,8 @@ pub(crate) fn recipe(args: &Verify) -> Result<Recipe, Problem> {
     let framework = serde_json::from_value(Value::from(name)).unwrap_or(Framework::Unknown);
     let preset = Preset::of(framework).ok_or_else(|| {
         Problem::Usage(format!(
-            "--framework {name}: not known; names are those of spec.framework"
+            "--framework {name}: not known; there are {}",
+            Framework::NAMES.join(", ")
         ))
     })?;
     preset.recipe.ok_or_else(|| {
@@ -42,12 +43,15 @@ pub(crate) fn recipe(args: &Verify) -> Result<Recipe, Problem> {
 
 fn parse(yaml: &str) -> Result<Recipe, String> {
     let given: Value = serde_saphyr::from_str(yaml).map_err(|e| e.to_string())?;
+    if !given.is_object() {
+        return Err("it holds no recipe: at least login.path and check.path are needed".to_owned());
+    }
     let recipe: Recipe = serde_json::from_value(given.clone()).map_err(|e| e.to_string())?;
     // A misspelt field would be left out in silence, and something else verified than what was meant.
     let known = serde_json::to_value(&recipe).map_err(|e| e.to_string())?;
     match unknown(&given, &known) {
         Some(field) => Err(format!("no such field: {field}")),
-        None => recipe.login.check().map(|()| recipe).map_err(str::to_owned),
+        None => recipe.check().map(|()| recipe),
     }
 }
 
@@ -60,6 +64,23 @@ fn unknown(given: &Value, known: &Value) -> Option<String> {
         None if value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) => None,
         None => Some(name.clone()),
     })
+}
+
+/// Options that would do nothing with this recipe are refused.
+pub(crate) fn fits(args: &Verify, recipe: &Recipe) -> Result<(), Problem> {
+    if args.change_password && recipe.change_password.is_none() {
+        return Err(Problem::Usage(
+            "--change-password: the recipe has no changePassword, so it isn't known how one is changed; give both or none".into(),
+        ));
+    }
+    match &args.keys {
+        Some(path) if recipe.login.access_token_key.is_none() => Err(Problem::Usage(format!(
+            "--keys {}: the recipe has no login.accessTokenKey, so no signature would be looked at; write accessTokenKey: \
+             KeyRing, or leave the keys out",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The account to log in with.
@@ -201,6 +222,22 @@ mod tests {
         let wrong = RECIPE.replace("accessToken", "acessToken");
         assert_eq!(parse(&wrong).unwrap_err(), "no such field: login.acessToken");
         assert!(parse("login: {path: /in}").is_err());
+    }
+
+    #[test]
+    fn a_path_that_could_lead_elsewhere_is_refused_by_its_field() {
+        for (from, to, field) in [
+            ("/in", "'@192.0.2.1/in'", "login.path"),
+            ("/in", "https://other.example/in", "login.path"),
+            ("/me", "me", "check.path"),
+            ("/me", "/me, username: name", "check.username"),
+        ] {
+            let why = parse(&RECIPE.replace(from, to)).unwrap_err();
+            assert!(
+                why.starts_with(&format!("{field} is ")) && why.contains("slash"),
+                "{why}"
+            );
+        }
     }
 
     #[test]

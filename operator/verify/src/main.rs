@@ -51,6 +51,7 @@ fn main() -> ExitCode {
 async fn verify(args: &Verify) -> Result<Report, Problem> {
     let recipe = input::recipe(args)?;
     let targets = target::parse(&args.urls)?;
+    input::fits(args, &recipe)?;
     let keys = input::keys(args.keys.as_deref())?;
     let canary = input::canary(args.credentials.as_deref())?;
     let limits = Limits {

@@ -1,7 +1,7 @@
 //! Replicas by their URLs.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use accord_exchange::Replica;
 use url::Url;
@@ -73,13 +73,19 @@ fn one(text: &str) -> Result<Target, String> {
 
 /// Looks names up.
 pub(crate) async fn resolve(targets: Vec<Target>) -> Result<Vec<Replica>, Problem> {
-    let mut replicas = Vec::with_capacity(targets.len());
+    let mut replicas: Vec<Replica> = Vec::with_capacity(targets.len());
     for target in targets {
         let name = format!("{}:{}", target.host, target.port);
         let address = first(&name).await.map_err(|source| Problem::Name {
             host: target.host.clone(),
             source,
         })?;
+        if let Some(same) = replicas.iter().find(|r| place(r.address) == place(address)) {
+            return Err(Problem::Usage(format!(
+                "--url {name}: it leads to {address}, as {} does; give each replica once, by its own address",
+                same.name
+            )));
+        }
         replicas.push(Replica {
             name,
             address,
@@ -87,6 +93,15 @@ pub(crate) async fn resolve(targets: Vec<Target>) -> Result<Vec<Replica>, Proble
         });
     }
     Ok(replicas)
+}
+
+/// The same for each way to write it.
+fn place(address: SocketAddr) -> (IpAddr, u16) {
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    (ip, address.port())
 }
 
 async fn first(name: &str) -> std::io::Result<SocketAddr> {
@@ -97,6 +112,18 @@ async fn first(name: &str) -> std::io::Result<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_replica_by_two_names_is_refused() {
+        let urls = ["http://127.0.0.1:8000", "http://localhost:8000"].map(str::to_owned);
+        let refused = resolve(parse(&urls).unwrap()).await.unwrap_err().to_string();
+        assert!(
+            refused.contains("localhost:8000") && refused.contains("as 127.0.0.1:8000 does"),
+            "{refused}"
+        );
+        let apart = ["http://127.0.0.1:8000", "http://127.0.0.2:8000"].map(str::to_owned);
+        assert_eq!(resolve(parse(&apart).unwrap()).await.unwrap().len(), 2);
+    }
 
     #[test]
     fn a_url_is_a_scheme_a_host_and_a_port() {
