@@ -159,7 +159,11 @@ impl Client {
         let unsafe_method = request.method != Method::GET;
         let (http, base) = self.reach(at, hostname)?;
         let mut builder = http
-            .request(request.method, format!("{base}{}", request.path))
+            // Whatever the recipe says: what follows the address is a path, and never a part of the address.
+            .request(
+                request.method,
+                format!("{base}/{}", request.path.trim_start_matches('/')),
+            )
             .timeout(left)
             .header(HOST, hostname)
             .header("Accept", "application/json, text/html;q=0.9, */*;q=0.1");

@@ -23,6 +23,7 @@ impl Exchange<'_> {
             witness,
             trace: Trace::default(),
             sessions: [None, None],
+            renews: false,
             seen: Observations {
                 subject: subject.name.clone(),
                 witness: witness.map(|w| w.name.clone()),
@@ -48,6 +49,8 @@ struct Pair<'a> {
     trace: Trace,
     /// Of the subject and of the witness, while they live.
     sessions: [Option<Session>; 2],
+    /// True when a check changed a cookie.
+    renews: bool,
     seen: Observations,
 }
 
@@ -68,11 +71,18 @@ impl Pair<'_> {
         if !works {
             if self.log_in(Witness).await? {
                 self.own(Witness).await?;
+                self.stranger().await?;
             }
             self.second_login().await;
             return Ok(());
         }
+        // One session after the other: where a user has only one, a login ends that before it, and where a logout is meant
+        // for all of them, it ends the other's.
         let honoured = self.cross(Subject).await?;
+        if honoured {
+            self.refresh(Subject).await?;
+            self.end(Subject).await?;
+        }
         if !(self.log_in(Witness).await? && self.own(Witness).await?) {
             return Ok(());
         }
@@ -80,9 +90,7 @@ impl Pair<'_> {
         if !(self.cross(Witness).await? && honoured) {
             return Ok(());
         }
-        self.refresh(Subject).await?;
         self.refresh(Witness).await?;
-        self.end(Subject).await?;
         self.end(Witness).await?;
         self.second_login().await;
         if self.run.exchange.change_password {

@@ -127,6 +127,24 @@ impl<'a> Run<'a> {
 
     /// Logs in as the canary.
     pub(crate) async fn login(&self, at: &Replica, session: &mut Session, password: Password) -> Outcome {
+        let username = self.exchange.canary.username.as_str();
+        self.login_as(at, session, username, password).await
+    }
+
+    /// Logs in as somebody whom nobody knows.
+    pub(crate) async fn login_as_stranger(&self, at: &Replica, session: &mut Session) -> Outcome {
+        // In front, so that an e-mail address stays one.
+        let username = format!("nobody-{}", self.exchange.canary.username);
+        self.login_as(at, session, &username, Password::Wrong).await
+    }
+
+    async fn login_as(
+        &self,
+        at: &Replica,
+        session: &mut Session,
+        username: &str,
+        password: Password,
+    ) -> Outcome {
         let since = Instant::now();
         let login = &self.exchange.recipe.login;
         let password = password.text(&self.exchange.canary.password);
@@ -135,10 +153,7 @@ impl<'a> Run<'a> {
             .iter()
             .map(|(k, v)| (k.clone(), v.clone().into()))
             .collect();
-        fields.insert(
-            login.username_field.clone(),
-            self.exchange.canary.username.clone().into(),
-        );
+        fields.insert(login.username_field.clone(), username.into());
         fields.insert(login.password_field.clone(), password.expose_secret().into());
         let body = self.encoded(login.encoding, fields, session);
         let request = Request {
@@ -232,6 +247,12 @@ impl<'a> Run<'a> {
         Outcome::new(meaning, Some(reply.status), detail, since)
     }
 
+    fn too_large(&self) -> (Meaning, String) {
+        let limit = self.exchange.client.limits().body / 1024;
+        let said = format!("the answer is larger than {limit} KiB, and the rest isn't read");
+        (Meaning::Unexpected, said)
+    }
+
     /// Whom a successful check names.
     fn identity(&self, reply: &Reply, session: &Session) -> (Meaning, String) {
         let canary = self.exchange.canary.username.as_str();
@@ -239,12 +260,14 @@ impl<'a> Run<'a> {
         let Some(pointer) = &self.exchange.recipe.check.username else {
             return if reply.body.contains(canary) {
                 (Meaning::Accepted, String::new())
+            } else if reply.truncated {
+                self.too_large()
             } else {
                 nobody()
             };
         };
         if reply.truncated {
-            return (Meaning::Unexpected, "the answer is larger than the limit".into());
+            return self.too_large();
         }
         let Ok(body) = serde_json::from_str::<Value>(&reply.body) else {
             return (

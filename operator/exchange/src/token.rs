@@ -40,11 +40,26 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// True when a cookie's value carries its contents and a signature (`payload.time.signature`, also with colons), and
-/// isn't only a key to a store.
+/// isn't only a key to a store. Contents are JSON in base64; compressed ones begin with a dot (itsdangerous, Django).
 pub(crate) fn is_signed(value: &str) -> bool {
+    let value = value.trim_matches('"');
+    // A JWT as a cookie may well be looked up besides.
+    if shape(value).is_some() {
+        return false;
+    }
     [':', '.'].into_iter().any(|separator| {
-        let parts: Vec<_> = value.trim_matches('"').split(separator).collect();
-        parts.len() >= 3 && parts.iter().rev().take(2).all(|p| p.len() >= 4)
+        let Some((contents, signature)) = value.rsplit_once(separator) else {
+            return false;
+        };
+        let compressed = contents.strip_prefix('.');
+        let payload = compressed.unwrap_or(contents).split(separator).next();
+        let decoded = payload.and_then(|p| URL_SAFE_NO_PAD.decode(p.trim_end_matches('=')).ok());
+        let readable = |bytes: &Vec<u8>| match compressed {
+            // zlib: deflate, with a window of 32 KiB.
+            Some(_) => bytes.first() == Some(&0x78),
+            None => serde_json::from_slice::<Value>(bytes).is_ok_and(|v| v.is_object()),
+        };
+        signature.len() >= 4 && decoded.as_ref().is_some_and(readable)
     })
 }
 
@@ -120,5 +135,6 @@ mod tests {
         assert!(is_signed("eyJ1c2VyIjoxfQ.Zx1aYg.c2lnbmF0dXJl"));
         assert!(is_signed(".eJxVjDsOwjAQBe_iGlne:1tABcd:c2lnbmF0dXJl"));
         assert!(!is_signed("q7w2mxqt3uk3t9dpu0k1x5jz0f1cxw2a"));
+        assert!(!is_signed("sess.ab12.c2lnbmF0dXJl"), "parts make no contents");
     }
 }

@@ -112,7 +112,11 @@ fn name(action: Action) -> &'static str {
         Action::Refresh | Action::Refreshed => "refresh",
         Action::Logout => "logout",
         Action::Csrf => "csrf",
-        Action::NoCredential | Action::WrongPassword | Action::OldPassword | Action::Tampered(_) => "control",
+        Action::NoCredential
+        | Action::WrongPassword
+        | Action::Stranger
+        | Action::OldPassword
+        | Action::Tampered(_) => "control",
         // Whether an artifact may live on after logout is the verdict's business.
         Action::Replay(_) | Action::ChangePassword | Action::RestorePassword => "other",
     }
@@ -120,10 +124,7 @@ fn name(action: Action) -> &'static str {
 
 /// `ok` is what should be: a refusal of what has to be refused too.
 fn result(step: &Step) -> &'static str {
-    let to_be_refused = matches!(
-        step.action,
-        Action::NoCredential | Action::WrongPassword | Action::OldPassword | Action::Tampered(_)
-    );
+    let to_be_refused = name(step.action) == "control";
     let after_logout = matches!(step.action, Action::Replay(_));
     match step.meaning {
         Meaning::Accepted | Meaning::Rejected if after_logout => "ok",

@@ -105,6 +105,29 @@ impl Pair<'_> {
         Ok(accepted)
     }
 
+    /// Where the subject refuses the canary: how does the witness refuse somebody whom it doesn't know? It locks nobody's
+    /// account.
+    pub(super) async fn stranger(&mut self) -> Result<(), Halt> {
+        let refused =
+            |s: &&Step| s.action == Action::Login && s.at == Subject && s.meaning != Meaning::Accepted;
+        if !self.trace.steps.iter().any(|s| refused(&s)) {
+            return Ok(());
+        }
+        let at = self.replica(Witness);
+        let mut session = Session::default();
+        if self
+            .run
+            .csrf(at, &mut session)
+            .await
+            .is_some_and(|outcome| !outcome.accepted())
+        {
+            return Ok(());
+        }
+        let outcome = self.run.login_as_stranger(at, &mut session).await;
+        self.add(Action::Stranger, Witness, Witness, outcome)?;
+        Ok(())
+    }
+
     /// Logs in at the subject once more, to see whether it issues tokens of one shape only. A refusal says nothing: it may
     /// limit logins.
     pub(super) async fn second_login(&mut self) {
@@ -131,7 +154,9 @@ impl Pair<'_> {
     pub(super) async fn own(&mut self, role: Role) -> Result<bool, Halt> {
         let mut all = true;
         for artifact in self.run.artifacts() {
+            let before = self.session(role).as_ref().map(|s| s.cookies.clone());
             all &= self.check(Action::Own(artifact), artifact, role, role).await? == Meaning::Accepted;
+            self.renews |= before != self.session(role).as_ref().map(|s| s.cookies.clone());
         }
         self.stored(role).await;
         if role == Subject {
@@ -171,18 +196,60 @@ impl Pair<'_> {
         let (run, subject) = (self.run, self.subject);
         let checks = (0..AT_ONCE).map(|_| {
             let mut session = session.clone();
-            async move { run.check(subject, &mut session, Some(artifact)).await }
+            async move {
+                let outcome = run.check(subject, &mut session, Some(artifact)).await;
+                (outcome, session)
+            }
         });
+        let (mut outcomes, given): (Vec<_>, Vec<_>) =
+            futures::future::join_all(checks).await.into_iter().unzip();
+        if artifact == Artifact::Session
+            && self.renews
+            && outcomes.iter().any(|o| o.meaning == Meaning::Rejected)
+            && let Some(in_turn) = self.in_turn().await
+        {
+            // What the first of them was given instead.
+            for (outcome, session) in outcomes.iter().zip(given) {
+                if outcome.accepted() {
+                    let _ = run.logout(subject, &session).await;
+                }
+            }
+            outcomes = in_turn;
+        }
         let mut all = true;
         let mut halt = None;
         // Each answer is kept, also those after one that ends the exchange.
-        for outcome in futures::future::join_all(checks).await {
+        for outcome in outcomes {
             match self.add(Action::AtOnce(artifact), Subject, Subject, outcome) {
                 Ok(meaning) => all &= meaning == Meaning::Accepted,
                 Err(end) => halt = Some(end),
             }
         }
         halt.map_or(Ok(all), Err)
+    }
+
+    /// An id that is renewed with each request can't be used by several at once: each is asked with what the one before
+    /// it gave, in a session of its own. `None` unless all of them are accepted.
+    async fn in_turn(&mut self) -> Option<Vec<Outcome>> {
+        let mut session = self.new_session(Subject).await?;
+        let mut outcomes = Vec::with_capacity(AT_ONCE);
+        for _ in 0..AT_ONCE {
+            let check = self
+                .run
+                .check(self.subject, &mut session, Some(Artifact::Session));
+            outcomes.push(check.await);
+        }
+        let all = outcomes.iter().all(Outcome::accepted);
+        // The one before may have ended with its id.
+        let unused = if all {
+            self.session(Subject).replace(session)
+        } else {
+            Some(session)
+        };
+        if let Some(unused) = unused {
+            let _ = self.run.logout(self.subject, &unused).await;
+        }
+        all.then_some(outcomes)
     }
 
     async fn tampered(&mut self, artifact: Artifact) -> Result<(), Halt> {
@@ -204,6 +271,28 @@ impl Pair<'_> {
         }
         let outcome = self.run.check(self.subject, &mut session, Some(artifact)).await;
         self.add(Action::Tampered(artifact), Subject, Subject, credited(outcome))?;
+        if artifact == Artifact::Session {
+            self.tampered_signature().await?;
+        }
+        Ok(())
+    }
+
+    /// A signature in a cookie of its own (`NAME.sig`, as Express' cookie-session and Koa have it).
+    async fn tampered_signature(&mut self) -> Result<(), Halt> {
+        let named = self.run.exchange.recipe.login.session_cookie.as_deref();
+        let signature = named.map(|name| format!("{name}.sig"));
+        let Some(mut session) = self.session(Subject).clone() else {
+            return Ok(());
+        };
+        let Some(value) = signature.and_then(|name| session.cookies.get_mut(&name)) else {
+            return Ok(());
+        };
+        *value = token::tamper(value);
+        let check = self
+            .run
+            .check(self.subject, &mut session, Some(Artifact::Session));
+        let outcome = credited(check.await);
+        self.add(Action::Tampered(Artifact::Session), Subject, Subject, outcome)?;
         Ok(())
     }
 }

@@ -127,7 +127,7 @@ impl Pair<'_> {
         Some((session, outcome))
     }
 
-    async fn new_session(&self, role: Role) -> Option<Session> {
+    pub(super) async fn new_session(&self, role: Role) -> Option<Session> {
         log_in(&self.run, self.replica(role), Password::Declared)
             .await
             .ok()

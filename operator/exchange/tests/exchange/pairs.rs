@@ -1,11 +1,13 @@
 //! What a pair shows: from what one of the two does wrong to the verdict that names it.
 
+use std::sync::Arc;
+
 use accord_crds::PodReason::*;
 use accord_crds::Verdict;
 use accord_plan::agreement::{Action, Artifact, Meaning, Role, judge};
 use rstest::rstest;
 
-use crate::fake::App;
+use crate::fake::{App, Faults, PASSWORD};
 use crate::setup::{Bench, Sees, is, pair, verdict};
 
 #[tokio::test]
@@ -31,6 +33,64 @@ async fn two_replicas_on_the_same_stores_and_key_agree() {
         }
     }
     assert_eq!(app.sessions.lock().unwrap().len(), 0, "every session was ended");
+}
+
+/// Applications do so, and their replicas agree.
+#[rstest]
+#[case::a_logout_ends_all_of_a_users_sessions(|f: &mut Faults| f.ends_all = true)]
+#[case::a_user_has_one_session(|f: &mut Faults| f.one_session = true)]
+#[case::a_session_has_another_id_after_each_request(|f: &mut Faults| f.renews = true)]
+#[tokio::test]
+async fn a_strict_application_agrees(#[case] strict: fn(&mut Faults)) {
+    let app = App::new("k");
+    let (s, w, sees) = pair(app.clone().with(strict), app.replica().with(strict)).await;
+    is(&verdict(&s, None, &sees).await, Verdict::Agrees, Verified);
+    is(&verdict(&s, Some(&w), &sees).await, Verdict::Agrees, Verified);
+    is(&verdict(&w, Some(&s), &sees).await, Verdict::Agrees, Verified);
+    assert_eq!(app.sessions.lock().unwrap().len(), 0, "every session was ended");
+}
+
+/// Strictness hides nothing.
+#[rstest]
+#[case(|f: &mut Faults| f.ends_all = true)]
+#[case(|f: &mut Faults| f.one_session = true)]
+#[case(|f: &mut Faults| f.renews = true)]
+#[tokio::test]
+async fn a_strict_application_with_sessions_in_memory_is_told(#[case] strict: fn(&mut Faults)) {
+    let app = App::new("k");
+    let mut apart = app.replica().with(strict);
+    apart.sessions = Arc::default();
+    let (s, w, sees) = pair(apart, app.with(strict)).await;
+    is(
+        &verdict(&s, Some(&w), &sees).await,
+        Verdict::Diverges,
+        LocalSession,
+    );
+}
+
+/// A refusal that isn't the one for unknown users says nothing about databases; and nobody's account is locked for it.
+#[tokio::test]
+async fn a_canary_turned_away_at_the_door_is_not_a_local_database() {
+    let app = App::new("k");
+    let turned_away = app.replica().with(|f| f.login_status = Some(421));
+    let (s, w, _) = pair(turned_away, app.clone()).await;
+    for sees in [
+        Sees::default(),
+        Sees([(s.address.ip(), false), (w.address.ip(), true)].into(), None),
+    ] {
+        let proof = verdict(&s, Some(&w), &sees).await;
+        is(&proof, Verdict::Unknown, Ambiguous);
+        assert!(
+            proof.message.contains("HostnameMismatch") && proof.message.contains("421"),
+            "{}",
+            proof.message
+        );
+    }
+    let log = w.app.log.lock().unwrap();
+    let wrong = log
+        .iter()
+        .filter(|r| r.path == "/login/" && !r.body.contains(PASSWORD));
+    assert!(wrong.clone().count() == 2 && wrong.clone().all(|r| r.body.contains("nobody-")));
 }
 
 #[tokio::test]

@@ -70,6 +70,12 @@ pub struct Faults {
     pub takes_both: bool,
     /// Tokens count only where they were issued: a list in memory.
     pub own_tokens_only: bool,
+    /// A login ends the user's other sessions.
+    pub one_session: bool,
+    /// A logout ends all of the user's sessions.
+    pub ends_all: bool,
+    /// A session has another id after each request, and the one before it is worth nothing.
+    pub renews: bool,
     /// Hosts that are served besides the canonical one.
     pub more_hosts: Vec<String>,
     /// Cookies are set with this `Domain`.
@@ -206,6 +212,13 @@ impl App {
         Some(user)
     }
 
+    /// Ends every session.
+    fn end_all(&self) {
+        self.sessions.lock().unwrap().clear();
+        let issued = self.issued.lock().unwrap().clone();
+        self.blacklist.lock().unwrap().extend(issued);
+    }
+
     fn bearer_user(&self, headers: &HeaderMap) -> Option<String> {
         let header = headers.get("authorization")?.to_str().ok()?;
         let token = header.strip_prefix("Bearer ")?;
@@ -213,7 +226,8 @@ impl App {
         if elsewhere && self.faults.lock().unwrap().own_tokens_only {
             return None;
         }
-        self.verify(token, "access")
+        let ended = self.blacklist.lock().unwrap().contains(token);
+        self.verify(token, "access").filter(|_| !ended)
     }
 }
 
@@ -343,8 +357,17 @@ async fn work(app: App, request: Request) -> Response {
                 user
             };
             if let Some(user) = user {
-                let name = faults.names.clone().unwrap_or(user);
-                return answer(200, &json!({"username": name, "roles": []}));
+                let name = faults.names.clone().unwrap_or_else(|| user.clone());
+                let mut response = answer(200, &json!({"username": name, "roles": []}));
+                if let Some(id) = cookie(&headers, "sessionid").filter(|_| faults.renews) {
+                    let renewed = next();
+                    let mut sessions = app.sessions.lock().unwrap();
+                    if let Some(session) = sessions.remove(&id) {
+                        sessions.insert(renewed.clone(), session);
+                    }
+                    set_cookie(&mut response, "sessionid", &renewed);
+                }
+                return response;
             }
             let mut response = answer(
                 401,
@@ -381,6 +404,9 @@ async fn work(app: App, request: Request) -> Response {
             }
             if let Some(id) = cookie(&headers, "sessionid") {
                 app.sessions.lock().unwrap().remove(&id);
+            }
+            if faults.ends_all {
+                app.end_all();
             }
             answer(200, &json!({"detail": "Logged out."}))
         }
@@ -435,6 +461,9 @@ fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
     }
     if let (true, Some(known)) = (faults.believes_lookup, known) {
         app.lookup.lock().unwrap().insert(user.to_owned(), known);
+    }
+    if faults.one_session {
+        app.end_all();
     }
     let id = next();
     app.sessions

@@ -65,7 +65,7 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
             "Paths end in a slash, and SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")."
         }
         (PodReason::Redirected, Generic) => {
-            "Correct the path in verification.recipe, or trust X-Forwarded-Proto."
+            "Correct the path in verification.recipe, or trust X-Forwarded-Proto; where the redirect is right, name it in login.status or check.rejectedStatus."
         }
         (PodReason::RecipeMismatch, _) => "Compare verification.recipe with the application.",
         (PodReason::ProbeBlocked, _) => {
@@ -73,7 +73,7 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         }
         (PodReason::Slow, _) => "A blocked event loop or a slow dependency; nobody is isolated for it.",
         (PodReason::RateLimited, _) => {
-            "Exempt the canary from login limits, or let verification.interval be longer."
+            "Exempt the canary from login limits, or let verification.intervalSeconds be longer."
         }
         _ => return None,
     })

@@ -26,6 +26,7 @@ pub(super) fn told(seen: &Observations, step: &Step) -> String {
     let asked = match step.action {
         Action::NoCredential => format!("{at}, asked without a credential,"),
         Action::WrongPassword => format!("{at}, given a wrong password,"),
+        Action::Stranger => format!("{at}, at the login of somebody whom nobody knows,"),
         Action::Tampered(artifact) => format!("{at}, given a {} that was tampered with,", artifact.noun()),
         Action::Csrf => format!("{at}, asked for a CSRF token,"),
         Action::Login => format!("{at}, at the canary's login,"),

@@ -73,7 +73,7 @@ pub(super) fn refused(seen: &Observations) -> Option<Finding> {
     let mut evidence = told(seen, login);
     Some(match database(seen) {
         // An application on an empty database of its own answers 401, or 500 where it has no tables.
-        Some(false) => {
+        Some(false) if error || refuses_otherwise(seen, login).is_none() => {
             evidence.push_str(", and wasn't seen connected to the declared database meanwhile");
             Finding::diverges(PodReason::LocalDatabase, evidence)
         }
@@ -91,7 +91,16 @@ pub(super) fn refused(seen: &Observations) -> Option<Finding> {
                 Finding::unknown(PodReason::CanaryMissing, evidence)
             }
         }
-        None => match (elsewhere, error) {
+        Some(false) | None => match (elsewhere, error) {
+            (Some(_), false) if let Some(control) = refuses_otherwise(seen, login) => {
+                evidence.push_str("; that isn't how this application refuses whom it doesn't know: ");
+                evidence.push_str(&told(seen, control));
+                Finding::one_of(
+                    Verdict::Unknown,
+                    &[PodReason::HostnameMismatch, PodReason::RateLimited],
+                    evidence,
+                )
+            }
             (Some(witness), false) => {
                 evidence.push_str("; ");
                 evidence.push_str(seen.name(witness.at));
@@ -110,6 +119,12 @@ pub(super) fn refused(seen: &Observations) -> Option<Finding> {
             ),
         },
     })
+}
+
+/// The witness's refusal of a stranger, where it is another one than the canary got: then nobody was looked up.
+fn refuses_otherwise<'s>(seen: &'s Observations, login: &Step) -> Option<&'s Step> {
+    seen.step(Action::Stranger, Witness, Witness)
+        .filter(|s| s.status.is_some() && s.status != login.status)
 }
 
 /// Somebody else's name: to the subject's answer, or to a token that the subject issued.
@@ -182,10 +197,16 @@ pub(super) fn forgets_its_own(seen: &Observations) -> Option<Finding> {
         .filter(|s| s.at == Witness && s.of == Witness && matches!(s.action, Action::Own(_)))
         .peekable();
     if controls.peek().is_some() && controls.all(|s| s.meaning == Meaning::Accepted) {
-        return Some(Finding::diverges(
-            PodReason::LocalSession,
-            format!("{evidence}; {} honours its own", seen.name(Witness)),
-        ));
+        let mut causes = vec![PodReason::LocalSession];
+        // A form may send people on, with a session of nobody, also when it didn't let them in.
+        let sent_on = seen
+            .step(Action::Login, Subject, Subject)
+            .is_some_and(|login| matches!(login.status, Some(300..=399)));
+        if sent_on && database(seen) != Some(true) {
+            causes.push(PodReason::LocalDatabase);
+        }
+        let evidence = format!("{evidence}; {} honours its own", seen.name(Witness));
+        return Some(Finding::one_of(Verdict::Diverges, &causes, evidence));
     }
     Some(Finding::one_of(
         Verdict::Unknown,

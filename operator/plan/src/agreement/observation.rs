@@ -104,6 +104,8 @@ pub enum Action {
     NoCredential,
     /// Login with a wrong password (negative control).
     WrongPassword,
+    /// Login as somebody whom nobody knows (negative control).
+    Stranger,
     /// Check with an artifact that was tampered with (negative control).
     Tampered(Artifact),
     /// Fetch the CSRF token.

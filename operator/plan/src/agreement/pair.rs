@@ -42,7 +42,13 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
         let again = seen.meaning(Action::Again(Session), session.of, session.of);
         if again == Some(Meaning::Rejected) {
             evidence = format!("{evidence}, and then {} refused it too", seen.name(session.of));
-            return Some(Finding::diverges(PodReason::KeyMismatch, evidence));
+            let mut causes = vec![PodReason::KeyMismatch];
+            // Nor could it find the user of a session that it could read.
+            let read = stored(seen) == Some(true) || seen.conventions == Conventions::Django;
+            if !read && !seen.signed_cookie && database(seen) != Some(true) {
+                causes.push(PodReason::LocalDatabase);
+            }
+            return Some(Finding::one_of(Verdict::Diverges, &causes, evidence));
         }
     }
     if session.is_some() && access.is_some() {
@@ -67,6 +73,13 @@ fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
         if !subject.alike(witness) {
             return vec![TokenFormat];
         }
+    }
+    // One issues tokens that carry their contents, the other doesn't.
+    if access
+        && seen.meaning(Action::Login, Witness, Witness) == Some(Meaning::Accepted)
+        && seen.token.is_some() != seen.witness_token.is_some()
+    {
+        return vec![TokenFormat];
     }
     let mut causes = match (session, access) {
         // The token of the same login is honoured: keys and people are shared, the sessions aren't.
