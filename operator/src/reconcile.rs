@@ -95,3 +95,24 @@ fn is_paused(service: &AuthService) -> bool {
     let paused = annotations.and_then(|a| a.get(ANNOTATION_PAUSED));
     paused.is_some_and(|value| value == "true")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paused_service_is_one_that_says_so() {
+        let with = |value: Option<&str>| {
+            let mut service: AuthService = serde_json::from_value(serde_json::json!({
+                "apiVersion": "accord.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": "harbour"},
+                "spec": {"framework": "Django", "image": "i", "hostnames": ["h.example"], "replicas": 1},
+            }))
+            .unwrap();
+            service.metadata.annotations =
+                value.map(|v| [(ANNOTATION_PAUSED.to_owned(), v.to_owned())].into());
+            is_paused(&service)
+        };
+        assert!(with(Some("true")));
+        assert!(!with(Some("false")) && !with(Some("")) && !with(None));
+    }
+}

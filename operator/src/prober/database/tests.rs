@@ -146,7 +146,12 @@ impl Server {
 
 /// Watches for a login that takes a fifth of a second.
 async fn seen_during_a_login(database: &Database) -> Option<bool> {
-    let watch = database.watch(Ipv4Addr::LOCALHOST.into()).await?;
+    seen_of(database, Ipv4Addr::LOCALHOST).await
+}
+
+/// The same, of the pod with this address.
+async fn seen_of(database: &Database, address: Ipv4Addr) -> Option<bool> {
+    let watch = database.watch(address.into()).await?;
     let (done, until) = oneshot::channel();
     let login = async {
         sleep(Duration::from_millis(200)).await;
@@ -186,6 +191,11 @@ async fn a_pod_is_seen_by_its_connection_to_the_declared_database_only() {
 
     let here = server.connect("app", "portal").await.unwrap();
     assert_eq!(seen_during_a_login(&database).await, Some(true));
+    assert_eq!(
+        seen_of(&database, Ipv4Addr::new(192, 0, 2, 1)).await,
+        Some(false),
+        "connected is another pod"
+    );
     assert_eq!(
         seen_during_a_login(&server.database("blind")).await,
         None,
