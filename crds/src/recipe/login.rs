@@ -52,10 +52,10 @@ pub struct Login {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_cookie_attributes: Option<CookieAttributes>,
     /// The key under which the managed cache keeps a session, where that is known: `{id}` stands for the cookie's value
-    /// without a signature, for example `session:{id}`. A session that works and isn't there is a `LocalSession`. Default:
-    /// not known, and nobody looks.
+    /// without a signature (what follows the first dot), `{cookie}` for all of it, for example `session:{id}`. A session that
+    /// works and isn't there is a `LocalSession`. Default: not known, and nobody looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"\{id\}"))]
+    #[schemars(regex(pattern = r"\{(id|cookie)\}"))]
     pub session_key: Option<String>,
     /// Where the answer holds the access token: a field of the JSON body, or a JSON pointer to it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -80,11 +80,10 @@ impl<'a> Run<'a> {
     pub(crate) fn session_key(&self, session: &Session) -> Option<String> {
         let login = &self.exchange.recipe.login;
         let value = session.cookies.get(login.session_cookie.as_ref()?)?;
+        let key = login.session_key.as_ref()?;
         Some(
-            login
-                .session_key
-                .as_ref()?
-                .replace("{id}", &token::session_id(value)),
+            key.replace("{id}", &token::session_id(value))
+                .replace("{cookie}", value.trim_matches('"')),
         )
     }
 

@@ -124,6 +124,10 @@ impl Pair<'_> {
             return Ok(());
         }
         let outcome = self.run.login_as_stranger(at, &mut session).await;
+        if outcome.accepted() {
+            // A session of nobody.
+            let _ = self.run.logout(at, &session).await;
+        }
         self.add(Action::Stranger, Witness, Witness, outcome)?;
         Ok(())
     }

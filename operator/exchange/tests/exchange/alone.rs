@@ -196,6 +196,8 @@ async fn one_login_tells_whether_the_session_is_in_the_declared_cache() {
         Verdict::Diverges,
         LocalSession,
     );
+    bench.recipe.login.session_key = Some("session:{cookie}".into());
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
     // As a witness it blames nobody: its own session isn't where it should be.
     let witness = bench.verdict(&s, Some(&local)).await;
     is(&witness, Verdict::Unknown, Pending);

@@ -93,9 +93,14 @@ async fn a_canary_turned_away_at_the_door_is_not_a_local_database() {
     assert!(wrong.clone().count() == 2 && wrong.clone().all(|r| r.body.contains("nobody-")));
 }
 
+/// Also where an application says no with a 200.
+#[rstest]
 #[tokio::test]
-async fn local_users_are_told_by_the_witness_where_the_database_shows_nothing() {
-    let (s, w) = (App::new("k"), App::new("k"));
+async fn local_users_are_told_by_the_witness_where_the_database_shows_nothing(
+    #[values(None, Some(200), Some(409))] refuses_with: Option<u16>,
+) {
+    let app = || App::new("k").with(|f| f.refuses_with = refuses_with);
+    let (s, w) = (app(), app());
     s.users.lock().unwrap().clear();
     let (s, w, _) = pair(s, w).await;
     is(

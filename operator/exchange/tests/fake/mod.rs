@@ -70,6 +70,8 @@ pub struct Faults {
     pub takes_both: bool,
     /// Tokens count only where they were issued: a list in memory.
     pub own_tokens_only: bool,
+    /// The status for credentials that aren't right.
+    pub refuses_with: Option<u16>,
     /// A login ends the user's other sessions.
     pub one_session: bool,
     /// A logout ends all of the user's sessions.
@@ -454,10 +456,16 @@ fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
     let row = app.users.lock().unwrap().get(user).cloned();
     let known = cached.filter(|_| faults.believes_lookup).or_else(|| row.clone());
     if faults.confirms_lookup && known != row {
-        return answer(401, &json!({"detail": "Wrong username or password."}));
+        return answer(
+            faults.refuses_with.unwrap_or(401),
+            &json!({"detail": "Wrong username or password."}),
+        );
     }
     if known.is_none() || (known.as_deref() != json["password"].as_str() && !faults.any_password) {
-        return answer(401, &json!({"detail": "Wrong username or password."}));
+        return answer(
+            faults.refuses_with.unwrap_or(401),
+            &json!({"detail": "Wrong username or password."}),
+        );
     }
     if let (true, Some(known)) = (faults.believes_lookup, known) {
         app.lookup.lock().unwrap().insert(user.to_owned(), known);

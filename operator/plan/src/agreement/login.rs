@@ -46,8 +46,10 @@ pub(super) fn turned_away_at_the_door(seen: &Observations) -> Option<Finding> {
     let door = match login.status {
         Some(400) => is_about(login, &["Bad Request (400)", "DisallowedHost", "Invalid host"]),
         Some(403) => is_about(login, &["CSRF", "Origin checking", "origin is not trusted"]),
-        // No such path, method or encoding; or a success that lacks what the recipe promises.
-        Some(404 | 405 | 415 | 200..=299) => true,
+        // No such path, method or encoding.
+        Some(404 | 405 | 415) => true,
+        // A success that lacks what the recipe promises. Where the witness keeps the promise it is a refusal.
+        Some(200..=299) => seen.meaning(Action::Login, Witness, Witness) != Some(Meaning::Accepted),
         _ => false,
     };
     door.then(|| Finding::unknown(PodReason::RecipeMismatch, told(seen, login)))
