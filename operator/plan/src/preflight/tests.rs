@@ -197,6 +197,7 @@ fn what_cannot_be_read_says_so(#[case] message: &str, #[case] why: &str) {
 #[case("fastapi-workflows", "workflows", Framework::FastApi, &[
     ("none", None),
     ("token-format", None),
+    ("other-token-format", None),
     ("two-formats-in-one-pod", None),
     ("memory-sessions", Some(Reason::LocalSession)),
     ("blocking-login", None),
