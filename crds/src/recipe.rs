@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cookie::{CookieAttributes, SameSite};
-pub use login::{Identifier, Login, TokenKey};
+pub use login::{Identifier, Login, SessionRow, TokenKey};
 pub use password::{ChangeMethod, ChangePassword};
 
 /// How to log in, check, refresh and log out. What one replica issues is checked on another.

@@ -11,6 +11,8 @@ use super::{CookieAttributes, Encoding};
 
 const ATTRIBUTES_OF_NOTHING: &str = "login.sessionCookieAttributes is set without login.sessionCookie: nothing would be compared. Name the cookie, or take the attributes away.";
 const KEY_OF_NOTHING: &str = "login.sessionKey is set without login.sessionCookie: no session would be looked for. Name the cookie, or take the key away.";
+const ROW_OF_NOTHING: &str = "login.sessionRow is set without login.sessionCookie: no session would be looked for. Name the cookie, or take the row away.";
+const TWO_PLACES: &str = "login.sessionKey and login.sessionRow are both set, but a session is kept in one place: name the one that every session is in.";
 const SIGNER_OF_NOTHING: &str = "login.accessTokenKey is set without login.accessToken: no signature would be looked at. Say where the answer holds the token, or take the key away.";
 
 /// The login request: POST with the canary's username and password.
@@ -19,6 +21,8 @@ const SIGNER_OF_NOTHING: &str = "login.accessTokenKey is set without login.acces
 #[x_kube(
     validation = Rule::new("!has(self.sessionCookieAttributes) || has(self.sessionCookie)").message(ATTRIBUTES_OF_NOTHING),
     validation = Rule::new("!has(self.sessionKey) || has(self.sessionCookie)").message(KEY_OF_NOTHING),
+    validation = Rule::new("!has(self.sessionRow) || has(self.sessionCookie)").message(ROW_OF_NOTHING),
+    validation = Rule::new("!has(self.sessionRow) || !has(self.sessionKey)").message(TWO_PLACES),
     validation = Rule::new("!has(self.accessTokenKey) || has(self.accessToken)").message(SIGNER_OF_NOTHING)
 )]
 pub struct Login {
@@ -57,6 +61,11 @@ pub struct Login {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"\{(id|cookie)\}"))]
     pub session_key: Option<String>,
+    /// The row of the declared Postgres that keeps a session, where sessions are in a table: looked into instead of the cache.
+    /// The role `accord` has to be allowed to (with an external database: that of the ledger). Default: not known, and
+    /// nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_row: Option<SessionRow>,
     /// Where the answer holds the access token: a field of the JSON body, or a JSON pointer to it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
@@ -85,6 +94,14 @@ impl Login {
                 KEY_OF_NOTHING,
             ),
             (
+                self.session_row.is_none() || self.session_cookie.is_some(),
+                ROW_OF_NOTHING,
+            ),
+            (
+                self.session_row.is_none() || self.session_key.is_none(),
+                TWO_PLACES,
+            ),
+            (
                 self.access_token_key.is_none() || self.access_token.is_some(),
                 SIGNER_OF_NOTHING,
             ),
@@ -94,6 +111,18 @@ impl Login {
             None => Ok(()),
         }
     }
+}
+
+/// Where Postgres keeps sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionRow {
+    /// The table, with its schema where that isn't on the search path: `django_session`, `auth.sessions`.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"))]
+    pub table: String,
+    /// The column with the id that is in the cookie.
+    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub column: String,
 }
 
 /// The name that people log in with.

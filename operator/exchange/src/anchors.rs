@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use accord_crds::recipe::SessionRow;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
@@ -19,6 +20,12 @@ pub trait Anchors: Send + Sync {
     /// Anchor R: whether the declared cache holds `key`, which carries a session's id: it mustn't be shown. `None` where
     /// that can't be seen.
     fn holds<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Option<bool>> {
+        Box::pin(async { None })
+    }
+
+    /// Anchor R, where sessions are in a table: whether the declared database has a row with this id, which mustn't be
+    /// shown. `None` where that can't be seen.
+    fn has_row<'a>(&'a self, _row: &'a SessionRow, _id: &'a str) -> BoxFuture<'a, Option<bool>> {
         Box::pin(async { None })
     }
 

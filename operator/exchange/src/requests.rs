@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use accord_crds::recipe::{Encoding, TokenKey};
+use accord_crds::recipe::{Encoding, SessionRow, TokenKey};
 use accord_plan::agreement::{AfterLogoutExpected, Artifact, Conventions, Cookie, Meaning};
 use reqwest::Method;
 use secrecy::ExposeSecret;
@@ -85,6 +85,13 @@ impl<'a> Run<'a> {
             key.replace("{id}", &token::session_id(value))
                 .replace("{cookie}", value.trim_matches('"')),
         )
+    }
+
+    /// The row of the database that keeps the session, and the id in it, where the recipe says so. Anchor R.
+    pub(crate) fn session_row(&self, session: &Session) -> Option<(&SessionRow, String)> {
+        let login = &self.exchange.recipe.login;
+        let value = session.cookies.get(login.session_cookie.as_ref()?)?;
+        Some((login.session_row.as_ref()?, token::session_id(value)))
     }
 
     /// How the session cookie was set, where the recipe says what it has to be.

@@ -6,11 +6,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use accord_crds::recipe::SessionRow;
 use accord_exchange::{Anchors, Watch};
 use accord_plan::outcome::{DatabaseCheck, Login};
 use futures::future::BoxFuture;
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -30,6 +31,35 @@ impl Database {
 
     pub(super) fn check(&self) -> &DatabaseCheck {
         &self.check
+    }
+
+    /// Anchor R: whether a session has its row. Nothing is said where the role may not look, or there is no such table.
+    pub(super) async fn has_row(&self, row: &SessionRow, id: &str) -> Option<bool> {
+        let check = &self.check;
+        let at = (check.host.as_str(), check.port);
+        let options = options(check, at, &check.database, &check.ledger)
+            .options([
+                ("statement_timeout", "5s"),
+                ("default_transaction_read_only", "on"),
+            ])
+            // They would hold the id.
+            .disable_statement_logging();
+        let look = async {
+            let mut conn = PgConnection::connect_with(&options).await.ok()?;
+            let query = AssertSqlSafe(exists(row));
+            let there = sqlx::query_scalar(query).bind(id).fetch_one(&mut conn).await;
+            let _ = conn.close().await;
+            there.ok()
+        };
+        let there = timeout(CONNECT, look).await.ok().flatten();
+        if there.is_none() {
+            tracing::debug!(
+                host = check.host,
+                table = row.table,
+                "rows of sessions can't be seen"
+            );
+        }
+        there
     }
 
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
@@ -65,6 +95,17 @@ impl Anchors for Database {
             None
         })
     }
+}
+
+/// Ids of any type are compared as their text. Names are quoted: they come from the declaration.
+fn exists(row: &SessionRow) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let table: Vec<_> = row.table.split('.').map(quoted).collect();
+    format!(
+        "SELECT EXISTS (SELECT FROM {} WHERE {}::text = $1)",
+        table.join("."),
+        quoted(&row.column)
+    )
 }
 
 /// How the prober connects: to the database, or to a replica of it behind the same authority.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 
+use accord_crds::recipe::SessionRow;
 use accord_exchange::{Anchors, Canary, Client, Exchange, NoAnchors, Replica, Watch};
 use accord_plan::agreement::{Connection, EdgeObservations, Observations};
 use accord_plan::probe::{EdgeTarget, ProbeRequest, ProbeTarget};
@@ -155,6 +156,13 @@ impl Anchors for Stores {
     fn replica_behind(&self) -> BoxFuture<'_, Option<bool>> {
         match &self.database {
             Some(database) => Box::pin(replica::behind(database.check())),
+            None => Box::pin(async { None }),
+        }
+    }
+
+    fn has_row<'a>(&'a self, row: &'a SessionRow, id: &'a str) -> BoxFuture<'a, Option<bool>> {
+        match &self.database {
+            Some(database) => Box::pin(database.has_row(row, id)),
             None => Box::pin(async { None }),
         }
     }

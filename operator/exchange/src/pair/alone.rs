@@ -182,10 +182,15 @@ impl Pair<'_> {
             return;
         }
         let run = self.run;
-        let Some(key) = self.session(role).as_ref().and_then(|s| run.session_key(s)) else {
+        let Some(session) = self.session(role).clone() else {
             return;
         };
-        let holds = run.exchange.anchors.holds(&key).await;
+        let anchors = run.exchange.anchors;
+        let holds = match (run.session_key(&session), run.session_row(&session)) {
+            (Some(key), _) => anchors.holds(&key).await,
+            (None, Some((row, id))) => anchors.has_row(row, &id).await,
+            (None, None) => None,
+        };
         match role {
             Subject => self.seen.stored = holds,
             Witness => self.seen.witness_stored = holds,

@@ -2,6 +2,7 @@
 
 use accord_crds::PodReason::{self, *};
 use accord_crds::Verdict;
+use accord_crds::recipe::SessionRow;
 use rstest::rstest;
 
 use crate::fake::{self, App, Faults, HOSTNAME, PASSWORD};
@@ -198,6 +199,18 @@ async fn one_login_tells_whether_the_session_is_in_the_declared_cache() {
     );
     bench.recipe.login.session_key = Some("session:{cookie}".into());
     is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
+    // Or in a table.
+    bench.recipe.login.session_key = None;
+    bench.recipe.login.session_row = Some(SessionRow {
+        table: "sessions".into(),
+        column: "id".into(),
+    });
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
+    is(
+        &bench.verdict(&local, None).await,
+        Verdict::Diverges,
+        LocalSession,
+    );
     // As a witness it blames nobody: its own session isn't where it should be.
     let witness = bench.verdict(&s, Some(&local)).await;
     is(&witness, Verdict::Unknown, Pending);

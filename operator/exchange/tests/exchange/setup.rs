@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use accord_crds::recipe::TokenKey;
+use accord_crds::recipe::{SessionRow, TokenKey};
 use accord_crds::{PodReason, Recipe, Verdict};
 use accord_exchange::{Anchors, Canary, Client, Exchange, Limits, Replica, Watch};
 use accord_plan::agreement::{Observations, Proof, judge};
@@ -25,11 +25,21 @@ impl Anchors for Sees {
     }
 
     fn holds<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Option<bool>> {
-        let known = self.1.as_ref().map(|cache| {
-            let id = key.strip_prefix("session:").unwrap();
-            cache.sessions.lock().unwrap().contains_key(id)
-        });
+        let known = self.knows(key.strip_prefix("session:").unwrap());
         Box::pin(async move { known })
+    }
+
+    fn has_row<'a>(&'a self, row: &'a SessionRow, id: &'a str) -> BoxFuture<'a, Option<bool>> {
+        assert_eq!((row.table.as_str(), row.column.as_str()), ("sessions", "id"));
+        let known = self.knows(id);
+        Box::pin(async move { known })
+    }
+}
+
+impl Sees {
+    fn knows(&self, id: &str) -> Option<bool> {
+        let store = self.1.as_ref()?;
+        Some(store.sessions.lock().unwrap().contains_key(id))
     }
 }
 

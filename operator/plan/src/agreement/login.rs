@@ -162,11 +162,11 @@ pub(super) fn issues_two_shapes(seen: &Observations) -> Option<Finding> {
     })
 }
 
-/// R: the pod accepts its session, and the declared cache doesn't hold it: it is kept elsewhere.
+/// R: the pod accepts its session, and the declared store doesn't hold it: it is kept elsewhere.
 pub(super) fn keeps_its_sessions(seen: &Observations) -> Option<Finding> {
     (stored(seen) == Some(false)).then(|| {
         let evidence = format!(
-            "{} accepts the session that it made, and the declared cache doesn't hold it",
+            "{} accepts the session that it made, and the declared store doesn't hold it",
             seen.subject
         );
         Finding::diverges(PodReason::LocalSession, evidence)

@@ -33,7 +33,7 @@ pub struct Observations {
     pub cache: Option<bool>,
     /// Anchor C of the witness.
     pub witness_cache: Option<bool>,
-    /// Anchor R of the subject: does the declared cache hold the session that it made and accepts? `None`: not known.
+    /// Anchor R of the subject: does the declared store hold the session that it made and accepts? `None`: not known.
     pub stored: Option<bool>,
     /// Anchor R of the witness.
     pub witness_stored: Option<bool>,

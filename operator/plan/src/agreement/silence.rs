@@ -43,7 +43,7 @@ pub(super) fn witness_is_not_anchored(seen: &Observations) -> Option<Finding> {
             seen.witness_key,
         ),
         (
-            "keeps its session in the declared cache",
+            "keeps its session in the declared store",
             seen.stored,
             seen.witness_stored,
         ),

@@ -63,6 +63,7 @@ pub(super) fn preset() -> Preset {
                 session_cookie: Some("sessionid".into()),
                 session_cookie_attributes: None,
                 session_key: None,
+                session_row: None,
                 access_token: Some("access".into()),
                 // SimpleJWT signs with SECRET_KEY.
                 access_token_key: Some(TokenKey::KeyRing),

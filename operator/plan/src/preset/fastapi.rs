@@ -49,6 +49,7 @@ pub(super) fn preset() -> Preset {
                 session_cookie: Some("session".into()),
                 session_cookie_attributes: None,
                 session_key: None,
+                session_row: None,
                 access_token: Some("access_token".into()),
                 // HS256 with SECRET_KEY, as in FastAPI's own tutorial.
                 access_token_key: Some(TokenKey::KeyRing),

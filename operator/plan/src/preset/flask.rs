@@ -45,6 +45,7 @@ pub(super) fn preset() -> Preset {
                 session_cookie: Some("session".into()),
                 session_cookie_attributes: None,
                 session_key: None,
+                session_row: None,
                 access_token: None,
                 access_token_key: None,
                 refresh_token: None,

@@ -214,6 +214,40 @@ async fn a_pod_is_seen_by_its_connection_to_the_declared_database_only() {
 }
 
 #[tokio::test]
+async fn a_session_has_its_row_or_it_has_none_or_nobody_may_look() {
+    let server = Server::start().await;
+    let mut admin = server.connect("postgres", "postgres").await.unwrap();
+    for statement in ["CREATE ROLE reader LOGIN", "CREATE DATABASE portal"] {
+        sqlx::raw_sql(statement).execute(&mut admin).await.unwrap();
+    }
+    let mut portal = server.connect("postgres", "portal").await.unwrap();
+    for statement in [
+        "CREATE SCHEMA \"Auth\"",
+        "CREATE TABLE \"Auth\".sessions (id uuid PRIMARY KEY, data text)",
+        "CREATE TABLE closed (id text)",
+        "INSERT INTO \"Auth\".sessions VALUES ('5f0f2c1e-0d0a-4c6f-9d5e-3a2b1c0d9e8f', 'x')",
+        "GRANT USAGE ON SCHEMA \"Auth\" TO reader",
+        "GRANT SELECT (id) ON \"Auth\".sessions TO reader",
+    ] {
+        sqlx::raw_sql(statement).execute(&mut portal).await.unwrap();
+    }
+    let database = server.database("reader");
+    let row = |table: &str| SessionRow {
+        table: table.into(),
+        column: "id".into(),
+    };
+    let (known, id) = (row("Auth.sessions"), "5f0f2c1e-0d0a-4c6f-9d5e-3a2b1c0d9e8f");
+    assert_eq!(database.has_row(&known, id).await, Some(true));
+    assert_eq!(
+        database.has_row(&known, "another").await,
+        Some(false),
+        "no error, whatever the id looks like"
+    );
+    assert_eq!(database.has_row(&row("closed"), id).await, None);
+    assert_eq!(database.has_row(&row("nowhere"), id).await, None);
+}
+
+#[tokio::test]
 async fn a_database_that_does_not_answer_says_nothing() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
