@@ -22,6 +22,9 @@ pub struct Limits {
     pub exchange: Duration,
     /// Of an answer's body; the rest isn't read.
     pub body: usize,
+    /// For a replica that refuses what it has issued: how long it is asked again before that is final. One that reads from a
+    /// copy may only be late.
+    pub settle: Duration,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             connect: Duration::from_secs(2),
             exchange: Duration::from_mins(1),
             body: 64 * 1024,
+            settle: Duration::from_secs(3),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod alone;
 mod hostnames;
 mod password;
+mod settle;
 
 use accord_plan::agreement::{Action, Artifact, Meaning, Observations, Role};
 

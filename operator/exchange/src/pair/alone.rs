@@ -12,7 +12,7 @@ use crate::{anchors, token};
 use Role::{Subject, Witness};
 
 /// Measured with two and more workers: eight at once found each of them, four in a row never did.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 impl Pair<'_> {
     /// Negative controls that need no login.
@@ -167,6 +167,7 @@ impl Pair<'_> {
             for artifact in self.run.artifacts() {
                 all &= self.at_once(artifact).await?;
             }
+            self.seen.settled = !all && self.settles().await;
             for artifact in self.run.artifacts() {
                 self.tampered(artifact).await?;
             }

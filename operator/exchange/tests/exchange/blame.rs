@@ -175,6 +175,7 @@ async fn mix(seed: u64, an_update: bool) -> (usize, usize) {
     }
     bench.client = Client::new(Limits {
         request: Duration::from_millis(700),
+        settle: Duration::from_millis(500),
         ..Limits::default()
     })
     .unwrap();

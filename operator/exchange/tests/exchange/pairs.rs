@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use accord_crds::PodReason::*;
+use accord_crds::PodReason::{self, *};
 use accord_crds::Verdict;
 use accord_plan::agreement::{Action, Artifact, Meaning, Role, judge};
 use rstest::rstest;
@@ -66,6 +66,26 @@ async fn a_strict_application_with_sessions_in_memory_is_told(#[case] strict: fn
         Verdict::Diverges,
         LocalSession,
     );
+}
+
+#[rstest]
+#[case::behind(Some(700), Verdict::Unknown, Ambiguous, "StaleReplica or LocalSession")]
+#[case::for_good(Some(600_000), Verdict::Diverges, LocalSession, "given its own session")]
+#[tokio::test]
+async fn what_is_only_late_is_told_from_what_is_lost(
+    #[case] lag: Option<u64>,
+    #[case] verdict: Verdict,
+    #[case] reason: PodReason,
+    #[case] says: &str,
+) {
+    let app = App::new("k");
+    let late = app
+        .replica()
+        .with(|f| f.lag = lag.map(std::time::Duration::from_millis));
+    let (s, w, sees) = pair(late, app).await;
+    let proof = crate::setup::verdict(&s, Some(&w), &sees).await;
+    is(&proof, verdict, reason);
+    assert!(proof.message.contains(says), "{}", proof.message);
 }
 
 /// A refusal that isn't the one for unknown users says nothing about databases; and nobody's account is locked for it.

@@ -70,6 +70,7 @@ impl Bench {
     pub fn new(sees: &Sees) -> Self {
         let limits = Limits {
             request: Duration::from_millis(1500),
+            settle: Duration::from_secs(2),
             ..Limits::default()
         };
         Self {

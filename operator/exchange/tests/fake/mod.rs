@@ -72,6 +72,8 @@ pub struct Faults {
     pub own_tokens_only: bool,
     /// The status for credentials that aren't right.
     pub refuses_with: Option<u16>,
+    /// A session is read from a copy that is behind by so much.
+    pub lag: Option<Duration>,
     /// A login ends the user's other sessions.
     pub one_session: bool,
     /// A logout ends all of the user's sessions.
@@ -474,10 +476,17 @@ fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
         app.end_all();
     }
     let id = next();
-    app.sessions
-        .lock()
-        .unwrap()
-        .insert(id.clone(), (user.to_owned(), app.key.clone()));
+    let (sessions, session) = (Arc::clone(&app.sessions), (user.to_owned(), app.key.clone()));
+    match faults.lag {
+        None => drop(sessions.lock().unwrap().insert(id.clone(), session)),
+        Some(lag) => {
+            let id = id.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(lag).await;
+                sessions.lock().unwrap().insert(id, session);
+            });
+        }
+    }
     let tokens = json!({"access": app.token("access", user), "refresh": app.token("refresh", user)});
     let mut response = answer(200, &tokens);
     set_cookie(&mut response, "sessionid", &id);

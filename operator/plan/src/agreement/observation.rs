@@ -25,6 +25,8 @@ pub struct Observations {
     pub cookies: Vec<CookieScope>,
     /// The steps, in the order in which they were made.
     pub steps: Vec<Step>,
+    /// True when the subject refused what it had issued, and accepted it on every connection some moments later.
+    pub settled: bool,
     /// Anchor D of the subject: was it seen connected to the declared database during its login? `None`: can't be seen.
     pub database: Option<bool>,
     /// Anchor D of the witness.

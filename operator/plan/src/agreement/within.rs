@@ -24,6 +24,9 @@ fn mixed(seen: &Observations, artifact: Artifact) -> Option<(usize, usize)> {
     let accepted = count(Meaning::Accepted);
     let first = own(seen, Action::Own(artifact)).next().map(|s| s.meaning);
     // Refused at first and then always accepted: whatever it is, it heals, and workers don't.
+    if seen.settled {
+        return None;
+    }
     let both = accepted > 0 && count(Meaning::Rejected) > 0
         || accepted == 0 && count(Meaning::Rejected) > 0 && first == Some(Meaning::Accepted);
     both.then(|| (accepted, own(seen, Action::AtOnce(artifact)).count()))
@@ -31,11 +34,12 @@ fn mixed(seen: &Observations, artifact: Artifact) -> Option<(usize, usize)> {
 
 /// Refused at first, and accepted by every one of several checks at once.
 pub(super) fn heals(seen: &Observations) -> bool {
-    [Session, Access].into_iter().any(|artifact| {
-        let refused = own(seen, Action::Own(artifact)).any(|s| s.meaning == Meaning::Rejected);
-        let mut after = own(seen, Action::AtOnce(artifact)).peekable();
-        refused && after.peek().is_some() && after.all(|s| s.meaning == Meaning::Accepted)
-    })
+    seen.settled
+        || [Session, Access].into_iter().any(|artifact| {
+            let refused = own(seen, Action::Own(artifact)).any(|s| s.meaning == Meaning::Rejected);
+            let mut after = own(seen, Action::AtOnce(artifact)).peekable();
+            refused && after.peek().is_some() && after.all(|s| s.meaning == Meaning::Accepted)
+        })
 }
 
 /// Some connections honour what the pod issued, and others don't.
@@ -77,6 +81,14 @@ pub(super) fn fails_at_once(seen: &Observations) -> Option<Finding> {
     let [session, access] = [Session, Access]
         .map(|artifact| own(seen, Action::AtOnce(artifact)).find(|s| s.meaning != Meaning::Accepted));
     let step = session.or(access)?;
+    if seen.settled {
+        let evidence = format!(
+            "{}, and a moment later accepted it every time",
+            super::evidence::told(seen, step)
+        );
+        let causes = [PodReason::StaleReplica, PodReason::LocalSession];
+        return Some(Finding::one_of(Verdict::Unknown, &causes, evidence));
+    }
     let reason = match step.meaning {
         Meaning::ServerError => PodReason::ServerError,
         _ => PodReason::RecipeMismatch,
