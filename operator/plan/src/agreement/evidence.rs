@@ -27,7 +27,7 @@ pub(super) fn told(seen: &Observations, step: &Step) -> String {
         Action::NoCredential => format!("{at}, asked without a credential,"),
         Action::WrongPassword => format!("{at}, given a wrong password,"),
         Action::Stranger => format!("{at}, at the login of somebody whom nobody knows,"),
-        Action::Tampered(artifact) => format!("{at}, given a {} that was tampered with,", artifact.noun()),
+        Action::Tampered(artifact) => format!("{at}, given a tampered {},", artifact.noun()),
         Action::Csrf => format!("{at}, asked for a CSRF token,"),
         Action::Login => format!("{at}, at the canary's login,"),
         Action::Own(artifact) | Action::Again(artifact) if step.at == step.of => {
