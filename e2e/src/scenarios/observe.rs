@@ -102,7 +102,8 @@ fn until(kit: &Kit<'_>, what: &str, mut accept: impl FnMut(&Value) -> bool) -> R
         Ok(if accept(&object) {
             Seen::Done(object)
         } else {
-            Seen::NotYet(object["status"]["consistency"].to_string())
+            let consistency = &object["status"]["consistency"];
+            Seen::NotYet(format!("{} {}", consistency["summary"], consistency["reason"]))
         })
     })
 }

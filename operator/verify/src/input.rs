@@ -46,7 +46,12 @@ fn parse(yaml: &str) -> Result<Recipe, String> {
     if !given.is_object() {
         return Err("it holds no recipe: at least login.path and check.path are needed".to_owned());
     }
-    let recipe: Recipe = serde_json::from_value(given.clone()).map_err(|e| e.to_string())?;
+    let recipe: Recipe = serde_json::from_value(given.clone()).map_err(|why| {
+        // Read once more for the place.
+        serde_saphyr::from_str::<Recipe>(yaml)
+            .err()
+            .map_or_else(|| why.to_string(), |located| located.to_string())
+    })?;
     // A misspelt field would be left out in silence, and something else verified than what was meant.
     let known = serde_json::to_value(&recipe).map_err(|e| e.to_string())?;
     match unknown(&given, &known) {
@@ -222,6 +227,25 @@ mod tests {
         let wrong = RECIPE.replace("accessToken", "acessToken");
         assert_eq!(parse(&wrong).unwrap_err(), "no such field: login.acessToken");
         assert!(parse("login: {path: /in}").is_err());
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_its_place() {
+        for (wrong, says) in [
+            (
+                "login:\n  path: /in\n  status: created\ncheck: {path: /me}\n",
+                "line 3",
+            ),
+            (
+                "login:\n  path: /in\n  encoding: form\ncheck: {path: /me}\n",
+                "line 3",
+            ),
+            ("login: {path: /in}\n", "check"),
+            ("", "at least login.path"),
+        ] {
+            let why = parse(wrong).unwrap_err();
+            assert!(why.contains(says), "{why}");
+        }
     }
 
     #[test]
