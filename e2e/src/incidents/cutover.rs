@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use super::load;
 use super::stages::{self, Stage};
@@ -14,7 +13,6 @@ use crate::cluster::Cluster;
 use crate::demo::service::current_condition;
 use crate::progress::clock;
 use crate::scenarios::kit::{name_of, ready_in};
-use crate::wait::{Seen, wait};
 use crate::watch::Watch;
 
 const RELEASE: Incident = Incident {
@@ -29,7 +27,6 @@ const RELEASE: Incident = Incident {
 const OTHER: &str = "other-token-format";
 const ACCEPTANCE: &str = "accord.dev/accept-incompatible";
 const COME_UP: Duration = Duration::from_mins(5);
-const CHANGE: Duration = Duration::from_mins(4);
 /// Visits that may be under way when users are moved: they come every 1.5 s and take about as long.
 const UNDER_WAY: usize = 3;
 
@@ -55,7 +52,7 @@ fn story(stage: &Stage<'_>) -> Result<String> {
     let ((revision, stopped), before) = load::while_users_come(&user, &front, || {
         let begun = Instant::now();
         stage.set_fault(Some(OTHER))?;
-        let object = until(stage, "the release to be stopped", |object| {
+        let object = stage.until("the release to be stopped", |object| {
             let candidate = &object["status"]["candidate"];
             candidate["state"] == "Withdrawn" && candidate["reason"] == "Incompatible"
         })?;
@@ -69,7 +66,7 @@ fn story(stage: &Stage<'_>) -> Result<String> {
             .as_str()
             .context("a candidate has a revision")?;
         let stopped = begun.elapsed();
-        until(stage, "the pods of the stopped release to go", |object| {
+        stage.until("the pods of the stopped release to go", |object| {
             let consistency = &object["status"]["consistency"];
             consistency["agreeing"] == 3 && consistency["total"] == 3
         })?;
@@ -86,7 +83,7 @@ fn story(stage: &Stage<'_>) -> Result<String> {
     let (moved, meanwhile) = load::while_users_come(&user, &front, || {
         let begun = Instant::now();
         accept(stage, &revision)?;
-        until(stage, "three replicas of the accepted release", |object| {
+        stage.until("three replicas of the accepted release", |object| {
             let status = &object["status"];
             status["released"]["revision"] == revision.as_str()
                 && status["consistency"]["agreeing"] == 3
@@ -130,17 +127,6 @@ fn accept(stage: &Stage<'_>, revision: &str) -> Result<()> {
         &annotation,
     ];
     stage.cluster.kubectl(&arguments).map(drop)
-}
-
-fn until(stage: &Stage<'_>, what: &str, mut accept: impl FnMut(&Value) -> bool) -> Result<Value> {
-    wait(stage.cluster, &stage.namespace, what, CHANGE, || {
-        let object = stage.service.object()?;
-        Ok(if accept(&object) {
-            Seen::Done(object)
-        } else {
-            Seen::NotYet(stage.words()?)
-        })
-    })
 }
 
 /// An error when the Service ever had ready endpoints of both revisions, or of none. Returns how many states it had.

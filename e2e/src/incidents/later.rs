@@ -65,7 +65,7 @@ fn story(stage: &Stage<'_>) -> Result<String> {
     let begun = Instant::now();
     touch(stage, &name)?;
     let (isolated, until_isolated) = load::while_users_come(&user, &front, || {
-        until(stage, "the replica to be isolated", |object| {
+        stage.until("the replica to be isolated", |object| {
             let replica = replica(object, &name);
             replica["reason"] == LATER.reasons[0] && replica["verdict"] == "Diverges"
         })?;
@@ -159,17 +159,6 @@ fn until_it_ends(user: &User<'_>, kept: &PodHttp, front: &PodHttp) -> Result<Tal
         "the isolated replica still answers after {}",
         clock(begun.elapsed())
     )
-}
-
-fn until(stage: &Stage<'_>, what: &str, mut accept: impl FnMut(&Value) -> bool) -> Result<Value> {
-    wait(stage.cluster, &stage.namespace, what, CHANGE, || {
-        let object = stage.service.object()?;
-        Ok(if accept(&object) {
-            Seen::Done(object)
-        } else {
-            Seen::NotYet(stage.words()?)
-        })
-    })
 }
 
 fn replica<'v>(object: &'v Value, name: &str) -> &'v Value {

@@ -260,6 +260,18 @@ impl Stage<'_> {
         Ok(u16::try_from(port)?)
     }
 
+    /// Waits until the `AuthService` is as `accept` wants it.
+    pub(super) fn until(&self, what: &str, mut accept: impl FnMut(&Value) -> bool) -> Result<Value> {
+        wait(self.cluster, &self.namespace, what, CHANGE, || {
+            let object = self.service.object()?;
+            Ok(if accept(&object) {
+                Seen::Done(object)
+            } else {
+                Seen::NotYet(self.words()?)
+            })
+        })
+    }
+
     /// One line about the service as it is.
     pub(super) fn words(&self) -> Result<String> {
         let object = self.service.object()?;

@@ -133,6 +133,18 @@ impl Kit<'_> {
         })
     }
 
+    /// Waits until so many released replicas agree, whatever is said of a candidate.
+    pub(super) fn released(&self, replicas: u32) -> Result<()> {
+        let what = format!("{replicas} released replicas to agree");
+        self.until(&what, CHANGE, |object| {
+            let status = &object["status"];
+            status["consistency"]["agreeing"] == replicas
+                && status["consistency"]["total"] == replicas
+                && status["readyReplicas"] == replicas
+        })
+        .map(drop)
+    }
+
     /// Waits for `Ready`, with exactly as many agreeing replicas as are declared.
     pub(super) fn ready(&self, limit: Duration) -> Result<Value> {
         self.until("the service to be ready", limit, |object| {

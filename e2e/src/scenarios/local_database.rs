@@ -95,13 +95,7 @@ fn as_an_update(kit: &Kit<'_>, broken: &str) -> Result<(std::time::Duration, usi
             .unwrap_or_default()
             .clone_into(&mut revision);
         kit.scale(3)?;
-        kit.until("three released replicas to agree", CHANGE, |object| {
-            let status = &object["status"];
-            status["consistency"]["agreeing"] == 3
-                && status["consistency"]["total"] == 3
-                && status["readyReplicas"] == 3
-        })
-        .map(drop)
+        kit.released(3)
     })?;
     kit.orders()?
         .ask_every_replica(&kit.orders()?.first_session()?)?

@@ -38,11 +38,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
             let object = kit.until_reason("MigrationFailed", CHANGE)?;
             says_why(kit, &object)?;
             kit.scale(3)?;
-            kit.until("three released replicas to agree", CHANGE, |object| {
-                let status = &object["status"];
-                status["consistency"]["agreeing"] == 3 && status["readyReplicas"] == 3
-            })
-            .map(drop)
+            kit.released(3)
         })?;
         Ok(format!(
             "exit code and last line in status, masked; mended in {}; as an update {logins} of {logins} logins worked, \

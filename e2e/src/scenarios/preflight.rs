@@ -43,11 +43,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
             refused = Some(begun.elapsed());
             says_what_to_paste(&object)?;
             kit.scale(3)?;
-            kit.until("three released replicas to agree", CHANGE, |object| {
-                let status = &object["status"];
-                status["consistency"]["agreeing"] == 3 && status["readyReplicas"] == 3
-            })
-            .map(drop)
+            kit.released(3)
         })?;
         let seen = pods.seen();
         ensure!(!seen.is_empty(), "the watch saw no server at all");
