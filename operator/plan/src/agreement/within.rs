@@ -16,6 +16,10 @@ fn own(seen: &Observations, action: Action) -> impl Iterator<Item = &Step> {
 
 /// How many of the checks at once were accepted, and of how many; `None` where all answers are the same.
 fn mixed(seen: &Observations, artifact: Artifact) -> Option<(usize, usize)> {
+    // One that was only late has nothing to do with workers.
+    if seen.settled {
+        return None;
+    }
     let count = |meaning: Meaning| {
         own(seen, Action::AtOnce(artifact))
             .filter(|s| s.meaning == meaning)
@@ -24,9 +28,6 @@ fn mixed(seen: &Observations, artifact: Artifact) -> Option<(usize, usize)> {
     let accepted = count(Meaning::Accepted);
     let first = own(seen, Action::Own(artifact)).next().map(|s| s.meaning);
     // Refused at first and then always accepted: whatever it is, it heals, and workers don't.
-    if seen.settled {
-        return None;
-    }
     let both = accepted > 0 && count(Meaning::Rejected) > 0
         || accepted == 0 && count(Meaning::Rejected) > 0 && first == Some(Meaning::Accepted);
     both.then(|| (accepted, own(seen, Action::AtOnce(artifact)).count()))
