@@ -88,6 +88,23 @@ async fn what_is_only_late_is_told_from_what_is_lost(
     assert!(proof.message.contains(says), "{}", proof.message);
 }
 
+/// A witness that limits strangers, or fails at them, says nothing about the subject's refusal.
+#[rstest]
+#[tokio::test]
+async fn a_stranger_that_is_not_refused_by_itself_shows_nothing(#[values(429, 500)] strangers: u16) {
+    let (s, w) = (
+        App::new("k"),
+        App::new("k").with(|f| f.refuses_with = Some(strangers)),
+    );
+    s.users.lock().unwrap().clear();
+    let (s, w, _) = pair(s, w).await;
+    is(
+        &verdict(&s, Some(&w), &Sees::default()).await,
+        Verdict::Diverges,
+        LocalDatabase,
+    );
+}
+
 /// A refusal that isn't the one for unknown users says nothing about databases; and nobody's account is locked for it.
 #[tokio::test]
 async fn a_canary_turned_away_at_the_door_is_not_a_local_database() {

@@ -73,9 +73,26 @@ pub(super) fn refused(seen: &Observations) -> Option<Finding> {
         .step(Action::Login, Witness, Witness)
         .filter(|s| s.meaning == Meaning::Accepted);
     let mut evidence = told(seen, login);
+    // Turned away before anybody was looked up, or by a database that isn't as it should be. A limit isolates nobody.
+    if !error
+        && database(seen) != Some(true)
+        && let Some(control) = refuses_otherwise(seen, login)
+    {
+        evidence.push_str("; that isn't how this application refuses whom it doesn't know: ");
+        evidence.push_str(&told(seen, control));
+        return Some(Finding::one_of(
+            Verdict::Unknown,
+            &[
+                PodReason::HostnameMismatch,
+                PodReason::RateLimited,
+                PodReason::LocalDatabase,
+            ],
+            evidence,
+        ));
+    }
     Some(match database(seen) {
         // An application on an empty database of its own answers 401, or 500 where it has no tables.
-        Some(false) if error || refuses_otherwise(seen, login).is_none() => {
+        Some(false) => {
             evidence.push_str(", and wasn't seen connected to the declared database meanwhile");
             Finding::diverges(PodReason::LocalDatabase, evidence)
         }
@@ -93,16 +110,7 @@ pub(super) fn refused(seen: &Observations) -> Option<Finding> {
                 Finding::unknown(PodReason::CanaryMissing, evidence)
             }
         }
-        Some(false) | None => match (elsewhere, error) {
-            (Some(_), false) if let Some(control) = refuses_otherwise(seen, login) => {
-                evidence.push_str("; that isn't how this application refuses whom it doesn't know: ");
-                evidence.push_str(&told(seen, control));
-                Finding::one_of(
-                    Verdict::Unknown,
-                    &[PodReason::HostnameMismatch, PodReason::RateLimited],
-                    evidence,
-                )
-            }
+        None => match (elsewhere, error) {
             (Some(witness), false) => {
                 evidence.push_str("; ");
                 evidence.push_str(seen.name(witness.at));
@@ -123,10 +131,15 @@ pub(super) fn refused(seen: &Observations) -> Option<Finding> {
     })
 }
 
-/// The witness's refusal of a stranger, where it is another one than the canary got: then nobody was looked up.
+/// The witness's answer to a stranger, where it is another one than the canary got. A limit, a failure or silence there shows
+/// nothing.
 fn refuses_otherwise<'s>(seen: &'s Observations, login: &Step) -> Option<&'s Step> {
-    seen.step(Action::Stranger, Witness, Witness)
-        .filter(|s| s.status.is_some() && s.status != login.status)
+    let control = seen.step(Action::Stranger, Witness, Witness)?;
+    let answers = matches!(
+        control.meaning,
+        Meaning::Rejected | Meaning::Unexpected | Meaning::Accepted
+    );
+    (answers && control.status != login.status).then_some(control)
 }
 
 /// Somebody else's name: to the subject's answer, or to a token that the subject issued.
