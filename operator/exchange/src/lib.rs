@@ -5,6 +5,7 @@
 //! time, redirects are never followed, and each request has a connection of its own.
 
 mod anchors;
+mod answer;
 mod client;
 mod edge;
 mod pair;

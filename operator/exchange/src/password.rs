@@ -15,8 +15,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use crate::Replica;
+use crate::answer::{find, of_status};
 use crate::client::Request;
-use crate::requests::{Run, find, of_status};
+use crate::requests::Run;
 use crate::session::Session;
 use crate::trace::Outcome;
 

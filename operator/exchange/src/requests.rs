@@ -1,6 +1,5 @@
 //! The recipe's requests, one function each, and what their answers mean by the recipe.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 
+use crate::answer::{absent, find, of_status, said};
 use crate::client::{Body, Failure, Reply, Request};
 use crate::password::Password;
 use crate::redact::snippet;
@@ -443,17 +443,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What the status of a request says that changes something and names nobody: a logout, a change of password.
-pub(crate) fn of_status(status: u16) -> Meaning {
-    match status {
-        // A form sends people to a page afterwards; a permanent redirect sends them to another address for it.
-        200..=299 | 302 | 303 => Meaning::Accepted,
-        300..=399 => Meaning::Redirected,
-        400 | 401 | 403 | 422 => Meaning::Rejected,
-        _ => Meaning::Unexpected,
-    }
-}
-
 pub(crate) fn get(path: &str) -> Request<'_> {
     Request {
         method: Method::GET,
@@ -463,15 +452,6 @@ pub(crate) fn get(path: &str) -> Request<'_> {
         header: None,
         body: Body::Empty,
     }
-}
-
-/// What an answer says: the sentence in a JSON error, or else all of it.
-fn said(body: &str) -> Cow<'_, str> {
-    let sentence = serde_json::from_str::<Value>(body).ok().and_then(|json| {
-        let mut fields = ["detail", "message", "error_description", "error"].into_iter();
-        fields.find_map(|field| json.get(field)?.as_str().map(str::to_owned))
-    });
-    sentence.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
 /// Declared fields, and a token.
@@ -489,23 +469,4 @@ fn form(fields: &Map<String, Value>) -> String {
         form.append_pair(name, value.as_str().unwrap_or_default());
     }
     form.finish()
-}
-
-/// A token in a JSON body: by the name of a field, or by a pointer.
-pub(crate) fn find(body: &Value, field: &str) -> Option<String> {
-    let value = if field.starts_with('/') {
-        body.pointer(field)
-    } else {
-        body.get(field)
-    };
-    value?.as_str().filter(|t| !t.is_empty()).map(str::to_owned)
-}
-
-fn absent(field: &str, reply: &Reply) -> String {
-    let size = if reply.truncated {
-        " (larger than the limit)"
-    } else {
-        ""
-    };
-    format!("no field {field} in the answer{size}")
 }
