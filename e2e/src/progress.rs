@@ -15,25 +15,20 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 static LIVE: Mutex<String> = Mutex::new(String::new());
 
 thread_local! {
-    /// The lines of a thread that keeps them, because they would be taken for another's.
-    static KEPT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    /// What the lines of this thread are about, where several threads write.
+    static SUBJECT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs `work` on this thread without a line on the screen: what goes on beside it is what is shown. Returns the lines.
-pub fn quietly<T>(work: impl FnOnce() -> T) -> (T, Vec<String>) {
-    let before = KEPT.replace(Some(Vec::new()));
+/// Runs `work` with its subject before each line of this thread: another's lines come between them.
+pub fn under<T>(subject: &str, work: impl FnOnce() -> T) -> T {
+    let before = SUBJECT.replace(format!("{subject}: "));
     let result = work();
-    (result, KEPT.replace(before).unwrap_or_default())
+    SUBJECT.set(before);
+    result
 }
 
-/// True when the line is kept in place of being shown.
-fn is_kept(line: Option<&str>) -> bool {
-    KEPT.with_borrow_mut(|kept| {
-        if let (Some(kept), Some(line)) = (kept.as_mut(), line) {
-            kept.push(line.to_owned());
-        }
-        kept.is_some()
-    })
+fn subject() -> String {
+    SUBJECT.with_borrow(String::clone)
 }
 
 /// Starts the clock; later calls change nothing.
@@ -48,9 +43,7 @@ pub fn elapsed() -> Duration {
 
 /// Prints one line with the time since the start.
 pub fn say(text: &str) {
-    if is_kept(Some(text)) {
-        return;
-    }
+    let subject = subject();
     LAST.store(
         u64::try_from(elapsed().as_millis()).unwrap_or(u64::MAX),
         Ordering::Relaxed,
@@ -62,15 +55,13 @@ pub fn say(text: &str) {
         current.clear();
     }
     for line in text.lines() {
-        let _ = writeln!(err, "{:>7}  {line}", clock(elapsed()));
+        let _ = writeln!(err, "{:>7}  {subject}{line}", clock(elapsed()));
     }
 }
 
 /// Prints lines that belong to the one before: no time of their own.
 pub fn detail(text: &str) {
-    if is_kept(Some(text)) {
-        return;
-    }
+    let subject = subject();
     for line in text.lines() {
         let mut current = live();
         let mut err = std::io::stderr().lock();
@@ -78,16 +69,13 @@ pub fn detail(text: &str) {
             let _ = write!(err, "\r\x1b[K");
             current.clear();
         }
-        let _ = writeln!(err, "         {line}");
+        let _ = writeln!(err, "         {subject}{line}");
     }
 }
 
 /// Shows a line that the next one replaces. Without a terminal one each half minute is printed, so that a log shows
 /// what is waited for.
 pub fn live_line(words: &str) {
-    if is_kept(None) {
-        return;
-    }
     if !std::io::stderr().is_terminal() {
         if is_due() {
             say(words);
@@ -95,7 +83,7 @@ pub fn live_line(words: &str) {
         return;
     }
     let mut current = live();
-    let text: String = format!("{:>7}  {words}", clock(elapsed()))
+    let text: String = format!("{:>7}  {}{words}", clock(elapsed()), subject())
         .chars()
         .take(width())
         .collect();
@@ -120,8 +108,10 @@ pub fn during<T>(what: &str, expectation: &str, work: impl FnOnce() -> T) -> T {
         say(&format!("{what} … ({expectation})"));
     }
     let (done, ended) = channel::<()>();
+    let subject = subject();
     std::thread::scope(|scope| {
         let _watcher = scope.spawn(move || {
+            SUBJECT.set(subject);
             let tick = if std::io::stderr().is_terminal() { 1 } else { 60 };
             while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_secs(tick)) {
                 let line = format!("{what}: {} so far", clock(begun.elapsed()));
@@ -169,16 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_thread_keeps_its_lines_and_loses_the_live_one() {
-        let (result, lines) = quietly(|| {
-            say("one");
-            live_line("waiting");
-            detail("two");
-            7
-        });
-        assert_eq!(result, 7);
-        assert_eq!(lines, ["one", "two"]);
-        assert!(!is_kept(None), "what follows is shown again");
+    fn lines_have_their_subject_for_as_long_as_it_is_worked_on() {
+        let inner = under("calm", || under("drift", subject) + &subject());
+        assert_eq!(inner, "drift: calm: ");
+        assert_eq!(subject(), "");
     }
 
     #[test]

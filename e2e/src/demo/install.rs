@@ -1,6 +1,6 @@
 //! The images, and Accord itself by its chart, as a user would install it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,23 +13,26 @@ use crate::{paths, progress};
 /// The namespace of the operator.
 pub(crate) const NAMESPACE: &str = "accord-system";
 
-/// True once Accord was installed by this process, or is said to be on the cluster.
-static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// True once Accord was installed by this process, or is said to be on the cluster. Held while it is installed: whoever
+/// comes meanwhile waits for it.
+static INSTALLED: Mutex<bool> = Mutex::new(false);
 
 /// Takes Accord as it is on the cluster, in place of building and installing this checkout's.
 pub fn take_as_installed() {
-    INSTALLED.store(true, Ordering::Relaxed);
+    *INSTALLED.lock().unwrap_or_else(PoisonError::into_inner) = true;
 }
 
 /// Builds and loads what is needed, and installs or upgrades Accord: once, however often it is called.
 pub(crate) fn install(cluster: &Cluster) -> Result<()> {
-    if !INSTALLED.load(Ordering::Relaxed) {
-        install_chart(cluster)?;
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *installed {
+        drop(installed);
+        return wait_until_available(cluster);
     }
+    install_chart(cluster)?;
     wait_until_available(cluster)?;
-    if !INSTALLED.swap(true, Ordering::Relaxed) {
-        progress::say("✓ Accord is installed");
-    }
+    *installed = true;
+    progress::say("✓ Accord is installed");
     Ok(())
 }
 

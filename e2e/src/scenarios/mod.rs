@@ -50,13 +50,12 @@ pub struct Scenario {
 pub enum Room {
     /// The operator, the node or the network are its subject: nothing else runs meanwhile.
     Cluster,
-    /// It keeps to its namespace.
+    /// It keeps to its namespace: another one runs beside it.
     Namespace,
-    /// It keeps to its namespace and takes long: those that follow run beside it, up to the next that needs the cluster.
-    Beside,
 }
 
-/// Every scenario, in the order in which they run: what others rest on comes first.
+/// Every scenario, in the order in which they run: what others rest on comes first, and what takes longest before what
+/// runs beside it.
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "node",
@@ -89,16 +88,16 @@ pub const ALL: &[Scenario] = &[
         run: chart::lifecycle,
     },
     Scenario {
+        name: "calm",
+        shows: "minutes of scaling and rolling a healthy service raise no alarm (ACCORD_LONG=1: an hour)",
+        room: Room::Namespace,
+        run: calm::run,
+    },
+    Scenario {
         name: "django-orders",
         shows: "every replica honours what the others issue, from one to five and back, and through restarts",
         room: Room::Namespace,
         run: django_orders::run,
-    },
-    Scenario {
-        name: "restart",
-        shows: "a restarted container takes no traffic on the proof of the one before it",
-        room: Room::Cluster,
-        run: restart::run,
     },
     Scenario {
         name: "local-database",
@@ -141,24 +140,6 @@ pub const ALL: &[Scenario] = &[
         shows: "a release that ends all sessions is stopped, and users are moved at once when it is accepted",
         room: Room::Namespace,
         run: cutover::run,
-    },
-    Scenario {
-        name: "blocked",
-        shows: "a network that stops the prober is named, and nobody is isolated for it",
-        room: Room::Cluster,
-        run: blocked::run,
-    },
-    Scenario {
-        name: "away",
-        shows: "without any operator those admitted serve on, and new ones wait until it is back",
-        room: Room::Cluster,
-        run: away::run,
-    },
-    Scenario {
-        name: "calm",
-        shows: "minutes of scaling and rolling a healthy service raise no alarm (ACCORD_LONG=1: an hour)",
-        room: Room::Beside,
-        run: calm::run,
     },
     Scenario {
         name: "migration-failed",
@@ -215,16 +196,34 @@ pub const ALL: &[Scenario] = &[
         run: paused::run,
     },
     Scenario {
-        name: "leader",
-        shows: "another operator pod takes over, and no server is touched",
-        room: Room::Cluster,
-        run: leader::run,
-    },
-    Scenario {
         name: "retain",
         shows: "a service that is declared again finds its keys, volumes and users; with Delete nothing is left",
         room: Room::Namespace,
         run: retain::run,
+    },
+    Scenario {
+        name: "restart",
+        shows: "a restarted container takes no traffic on the proof of the one before it",
+        room: Room::Cluster,
+        run: restart::run,
+    },
+    Scenario {
+        name: "blocked",
+        shows: "a network that stops the prober is named, and nobody is isolated for it",
+        room: Room::Cluster,
+        run: blocked::run,
+    },
+    Scenario {
+        name: "away",
+        shows: "without any operator those admitted serve on, and new ones wait until it is back",
+        room: Room::Cluster,
+        run: away::run,
+    },
+    Scenario {
+        name: "leader",
+        shows: "another operator pod takes over, and no server is touched",
+        room: Room::Cluster,
+        run: leader::run,
     },
 ];
 

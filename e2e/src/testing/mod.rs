@@ -1,17 +1,16 @@
 //! `cargo xtask test`: everything that can be checked, from fast to real, one stage after the other. A failed stage
 //! doesn't stop the next: one run shows all that is wrong.
 
+mod lanes;
 mod stages;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::cluster::Cluster;
-use crate::scenarios::Room;
 use crate::{embedded, paths, progress, scenarios};
 
 /// Writes what is generated from the types, or checks that it is current.
@@ -141,7 +140,7 @@ pub fn run(options: &Options, target: impl FnOnce() -> Result<Cluster>) -> Resul
 fn on_cluster(
     options: &Options,
     target: impl FnOnce() -> Result<Cluster>,
-    chosen: &[&scenarios::Scenario],
+    chosen: &[&'static scenarios::Scenario],
     rows: &mut Vec<Row>,
 ) {
     let was_running = embedded::is_running();
@@ -162,7 +161,7 @@ fn on_cluster(
         }
         return;
     };
-    run_scenarios(&cluster, chosen, rows);
+    rows.extend(lanes::run(&cluster, chosen));
     if cluster.is_embedded() && !was_running && !options.keep {
         rows.push(measured("cluster down", || {
             embedded::down().map(|_| Count::passed(1))
@@ -170,58 +169,11 @@ fn on_cluster(
     }
 }
 
-/// One after the other; what takes long and keeps to its namespace has a thread of its own meanwhile.
-fn run_scenarios(cluster: &Cluster, chosen: &[&scenarios::Scenario], rows: &mut Vec<Row>) {
-    std::thread::scope(|scope| {
-        let mut beside = Vec::new();
-        let join = |beside: &mut Vec<(&'static str, ScopedJoinHandle<'_, Kept>)>, rows: &mut Vec<Row>| {
-            for (name, handle) in beside.drain(..) {
-                let ((count, took), lines) = handle.join().unwrap_or_else(|_| {
-                    let why = "the scenario's thread panicked".to_owned();
-                    ((Count::failed(why), Duration::ZERO), Vec::new())
-                });
-                progress::say(&format!("── {name}, which ran beside these"));
-                progress::detail(&lines.join("\n"));
-                rows.push(told(name, count, took));
-            }
-        };
-        for scenario in chosen {
-            let run = || (scenario.run)(cluster).map(|()| Count::passed(1));
-            match scenario.room {
-                Room::Beside => {
-                    progress::say(&format!("── {}, beside those that follow", scenario.name));
-                    let quiet = move || progress::quietly(|| timed(run));
-                    beside.push((scenario.name, scope.spawn(quiet)));
-                }
-                Room::Cluster => {
-                    join(&mut beside, rows);
-                    rows.push(measured(scenario.name, run));
-                }
-                Room::Namespace => rows.push(measured(scenario.name, run)),
-            }
-        }
-        join(&mut beside, rows);
-    });
-}
-
-/// What came of a stage, and how long it took.
-type Outcome = (Count, Duration);
-/// The same, and the lines of a stage that ran beside others.
-type Kept = (Outcome, Vec<String>);
-
 fn measured(name: &str, stage: impl FnOnce() -> Result<Count>) -> Row {
     progress::say(&format!("── {name}"));
-    let (count, took) = timed(stage);
-    told(name, count, took)
-}
-
-fn timed(stage: impl FnOnce() -> Result<Count>) -> Outcome {
     let begun = Instant::now();
     let count = stage().unwrap_or_else(|error| Count::failed(format!("{error:#}")));
-    (count, begun.elapsed())
-}
-
-fn told(name: &str, count: Count, took: Duration) -> Row {
+    let took = begun.elapsed();
     let mark = if count.failed > 0 { "FAILED" } else { "ok" };
     progress::say(&format!(
         "   {name}: {mark}, {} in {}",
