@@ -24,8 +24,18 @@ def change(app):
 
         app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=SimpleCache())
     elif FAULT == "key-per-start":
+        from flask.sessions import SecureCookieSessionInterface
+
+        class Lasting(SecureCookieSessionInterface):
+            """The key is the only thing that is wrong: the cookie lasts as long as it does without the fault."""
+
+            def get_expiration_time(self, app, session):
+                session.permanent = True
+                return super().get_expiration_time(app, session)
+
         # Flask's own sessions: the cookie holds everything, and only the key says that it is genuine.
         app.config.update(SESSION_TYPE=None, SECRET_KEY=secrets.token_hex())
+        app.session_interface = Lasting()
     elif FAULT == "non-permanent-session":
         app.config.update(SESSION_PERMANENT=False)
     elif FAULT == "cookie-attributes":

@@ -6,6 +6,7 @@ use accord_plan::outcome::Checks as Questions;
 use kube::Client;
 
 use crate::checks::Checks;
+use crate::contradictions::Contradictions;
 use crate::events::Events;
 use crate::index::{Index, Key};
 use crate::metrics::Metrics;
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) settings: accord_plan::observed::Settings,
     /// Questions to the data stores.
     pub(crate) checks: Checks,
+    /// What declarations contradict.
+    pub(crate) contradictions: Contradictions,
     /// The exchange with the pods.
     pub(crate) prober: Prober,
     /// Pods of services that are only observed.
@@ -43,6 +46,7 @@ impl Context {
     /// A service is gone.
     pub(crate) fn forget(&self, key: &Key) {
         self.rest(key);
+        self.contradictions.forget(key);
         self.events.forget(key);
         self.metrics.forget(key);
     }

@@ -54,7 +54,7 @@ pub(crate) struct Index {
 struct Held {
     service: Option<Arc<AuthService>>,
     newer: Option<(Arc<AuthService>, Instant)>,
-    stored: BTreeMap<ObjectKey, Object>,
+    stored: BTreeMap<ObjectKey, Arc<Object>>,
     overlay: BTreeMap<ObjectKey, Overlaid>,
     foreign: BTreeMap<ObjectKey, Foreign>,
 }
@@ -62,7 +62,7 @@ struct Held {
 struct Overlaid {
     uid: String,
     /// `None`: gone.
-    object: Option<Object>,
+    object: Option<Arc<Object>>,
     since: Instant,
 }
 
@@ -154,7 +154,7 @@ impl Index {
             }
         }
         held.foreign.remove(&object.key);
-        held.stored.insert(object.key.clone(), object);
+        held.stored.insert(object.key.clone(), Arc::new(object));
         concerned
     }
 
@@ -207,12 +207,13 @@ impl Index {
                             && is_at_least(stored.resource_version(), object.resource_version())
                     });
                     if !stored_is_newer {
+                        let key = object.key.clone();
                         let overlaid = Overlaid {
                             uid: object.uid().to_owned(),
-                            object: Some(object.clone()),
                             since: now,
+                            object: Some(Arc::new(object)),
                         };
-                        held.overlay.insert(object.key, overlaid);
+                        held.overlay.insert(key, overlaid);
                     }
                 }
                 Learned::Gone { key, uid } => {

@@ -5,6 +5,7 @@ mod apply;
 pub mod check;
 mod checks;
 mod context;
+mod contradictions;
 mod controller;
 mod error;
 mod events;

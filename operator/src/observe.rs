@@ -21,6 +21,7 @@ pub(crate) async fn observe(context: &Context, key: &Key, service: &AuthService)
     Ok(Observed {
         now: Timestamp::now(),
         settings: context.settings.clone(),
+        contradiction: context.contradictions.of(key, service),
         objects,
         foreign,
         referenced,

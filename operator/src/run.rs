@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::checks::Checks;
 use crate::context::Context;
+use crate::contradictions::Contradictions;
 use crate::controller;
 use crate::events::Events;
 use crate::http::{self, Readiness};
@@ -85,6 +86,7 @@ fn context(
         settings: settings.for_plan(),
         checks: Checks::new(move |key| answered.now(key)),
         prober: Prober::new(move |key| proved.now(key)).measured(move |key, seen| probed.probed(key, seen)),
+        contradictions: Contradictions::default(),
         watched: Watched::new(client.clone(), trigger.clone()),
         events: Events::new(client.clone(), identity),
         metrics,

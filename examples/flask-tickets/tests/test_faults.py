@@ -103,7 +103,8 @@ class FaultTests(AppTestCase):
 
     def test_key_per_start(self):
         one, two = self.start("key-per-start")
-        session, _ = one.login()
+        session, attributes = one.login()
+        self.assertIn("Expires=", attributes)
         self.assertEqual((one.me(session), two.me(session), one.me(session)), (200, 401, 200))
 
     def test_non_permanent_session(self):

@@ -33,3 +33,4 @@ pub use key::{Kind, Object, ObjectKey};
 pub use observed::Observed;
 pub use outcome::Plan;
 pub use plan::plan;
+pub use validate::contradiction;

@@ -3,6 +3,7 @@
 //! `None` means "not known": missing evidence holds, it never recreates.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use accord_crds::edge::EdgeStatus;
 use jiff::Timestamp;
@@ -18,6 +19,8 @@ pub struct Observed {
     pub now: Timestamp,
     /// The operator's settings.
     pub settings: Settings,
+    /// What [`crate::contradiction`] says of the declaration.
+    pub contradiction: Option<String>,
     /// Objects in the namespace that carry the service's label, overlaid with the answers of the last apply.
     pub objects: Objects,
     /// Objects of a name that Accord needs which exist and don't carry the service's label.
@@ -95,24 +98,25 @@ pub struct CacheFacts {
     pub eviction_policy: String,
 }
 
-/// Objects by kind and name.
+/// Objects by kind and name, shared with whoever keeps them: each pass looks at all of a service, and changes none.
 #[derive(Clone, Debug, Default)]
-pub struct Objects(BTreeMap<ObjectKey, Object>);
+pub struct Objects(BTreeMap<ObjectKey, Arc<Object>>);
 
 impl Objects {
     /// Adds or replaces one.
-    pub fn insert(&mut self, object: Object) {
+    pub fn insert(&mut self, object: impl Into<Arc<Object>>) {
+        let object = object.into();
         self.0.insert(object.key.clone(), object);
     }
 
     /// Takes one out.
-    pub fn remove(&mut self, key: &ObjectKey) -> Option<Object> {
+    pub fn remove(&mut self, key: &ObjectKey) -> Option<Arc<Object>> {
         self.0.remove(key)
     }
 
     /// One object.
     pub fn get(&self, kind: Kind, name: &str) -> Option<&Object> {
-        self.0.get(&ObjectKey::new(kind, name))
+        self.0.get(&ObjectKey::new(kind, name)).map(Arc::as_ref)
     }
 
     /// One object, typed.
@@ -122,17 +126,19 @@ impl Objects {
 
     /// All objects of a kind, by name.
     pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Object> {
-        self.0.values().filter(move |o| o.key.kind == kind)
+        self.iter().filter(move |o| o.key.kind == kind)
     }
 
     /// All objects.
     pub fn iter(&self) -> impl Iterator<Item = &Object> {
-        self.0.values()
+        self.0.values().map(Arc::as_ref)
     }
 }
 
-impl FromIterator<Object> for Objects {
-    fn from_iter<I: IntoIterator<Item = Object>>(iter: I) -> Self {
-        Self(iter.into_iter().map(|o| (o.key.clone(), o)).collect())
+impl<O: Into<Arc<Object>>> FromIterator<O> for Objects {
+    fn from_iter<I: IntoIterator<Item = O>>(iter: I) -> Self {
+        let mut objects = Self::default();
+        iter.into_iter().for_each(|o| objects.insert(o));
+        objects
     }
 }

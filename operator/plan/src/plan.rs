@@ -27,7 +27,6 @@ use crate::probe::ProbeRequest;
 use crate::prune;
 use crate::revision::{self, Revision};
 use crate::status::{self, Findings};
-use crate::validate;
 
 /// What is to be done about one service.
 pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
@@ -39,17 +38,17 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
         return prune::farewell(&context);
     }
     if service.spec.mode == Some(Mode::Observe) {
-        return observe::plan(&context, validate::contradiction(service));
+        return observe::plan(&context, observed.contradiction.clone());
     }
     let (declared, released) = (context.declared().clone(), context.released().cloned());
     let cutover = context.cutover();
-    if let Some(message) = validate::contradiction(service) {
+    if let Some(message) = &observed.contradiction {
         return refused(
             &context,
             &declared,
             released.as_ref(),
             Reason::InvalidSpec,
-            message,
+            message.clone(),
         );
     }
 

@@ -13,8 +13,9 @@ use crate::binding;
 use crate::names::SERVICE_LIMIT;
 use crate::preset::Preset;
 
-/// The first contradiction of a declaration: the field, the value and the way out.
-pub(crate) fn contradiction(service: &AuthService) -> Option<String> {
+/// The first contradiction of a declaration: the field, the value and the way out. It hangs on the name and the spec alone,
+/// and costs more than all the rest of a plan: whoever plans often asks once for each generation.
+pub fn contradiction(service: &AuthService) -> Option<String> {
     let name = service.metadata.name.as_deref().unwrap_or_default();
     if name.len() > SERVICE_LIMIT {
         return Some(format!(

@@ -83,7 +83,8 @@ pub fn gates(context: &Context) -> Vec<GatePatch> {
     let relied_upon = standings.iter().filter(|s| s.selected && s.stays());
     let enough = relied_upon.count() >= policy.min_available;
     let newcomers_open = cutover::may_open(context, standings);
-    let succeeded = standings.iter().any(|s| !s.superseded && s.stays());
+    let successors = standings.iter().filter(|s| !s.superseded && s.stays());
+    let succeeded = successors.count() >= policy.min_available;
     let change = |s: &Standing| -> Option<Change> {
         let opened = |reason: &str| Some((true, reason.to_owned(), binding_message(&s.containers)));
         if s.superseded && (s.is_admitted() || !s.is_open()) {

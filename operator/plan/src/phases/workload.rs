@@ -161,15 +161,15 @@ fn owner(object: &Object) -> OwnerReference {
 }
 
 fn names_secret(pod: &Value, name: &str) -> bool {
-    let list = |v: &'_ Value| v.as_array().cloned().unwrap_or_default();
-    let volumes = list(&pod["volumes"])
-        .iter()
-        .any(|v| v["secret"]["secretName"] == name);
-    let env = list(&pod["containers"])
-        .iter()
-        .flat_map(|c| list(&c["env"]))
+    let volumes = entries(&pod["volumes"]).any(|v| v["secret"]["secretName"] == name);
+    let env = entries(&pod["containers"])
+        .flat_map(|c| entries(&c["env"]))
         .any(|e| e["valueFrom"]["secretKeyRef"]["name"] == name);
     volumes || env
+}
+
+fn entries(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
 }
 
 /// Whether the controllers have carried out what was applied.

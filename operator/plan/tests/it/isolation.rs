@@ -499,3 +499,31 @@ fn what_was_never_released_serves_until_its_successor_does() {
     }
     assert!(closed, "{}", world.last_steps());
 }
+
+#[test]
+fn as_many_successors_serve_as_have_to_be_left() {
+    let mut world = World::new();
+    let isolation = Isolation {
+        min_available: Some(2),
+        ..Isolation::default()
+    };
+    world.create(with(
+        3,
+        Verification {
+            isolation: Some(isolation),
+            ..Verification::default()
+        },
+    ));
+    while serving(&world).len() < 3 {
+        world.pass();
+        world.tick();
+    }
+    // All three serve, and nothing is released yet: that is the pass after this.
+    world.edit(|spec| spec.server.get_or_insert_default().command = vec!["serve".into()]);
+    for _ in 0..60 {
+        world.pass();
+        world.tick();
+        assert!(serving(&world).len() >= 2, "{}", world.last_steps());
+    }
+    assert_eq!(condition(&world, "Ready").0, "AsDeclared");
+}

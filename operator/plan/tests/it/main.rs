@@ -1,6 +1,9 @@
 //! The core against a fake cluster: golden files, convergence after a crash at every write, histories at random, validation.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod calm;
 mod convergence;
 mod cutover;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use accord_crds::meta::ANNOTATION_ACCEPT_INCOMPATIBLE;
 use accord_crds::{AuthService, PodReason, Verdict};
 use accord_plan::agreement::{Basis, Grounds, Proof};
-use accord_plan::{Kind, Object, Observed, Plan, plan};
+use accord_plan::{Kind, Object, Observed, Plan, contradiction, plan};
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -202,7 +202,12 @@ fn what_is_missing_is_named() {
 )]
 #[case::managed_without_an_image(json!({"mode": "Manage", "selector": null, "verification": null}), "spec.image")]
 fn contradictions_are_refused(#[case] change: Value, #[case] names: &str) {
-    let plan = plan(&declared(&change), &observed(Some(&three())));
+    let service = declared(&change);
+    let observed = Observed {
+        contradiction: contradiction(&service),
+        ..observed(Some(&three()))
+    };
+    let plan = plan(&service, &observed);
     assert_eq!(
         reason(&plan, "Ready"),
         "False InvalidSpec",

@@ -1,7 +1,7 @@
 //! Histories at random: users edit and meddle, containers restart, Jobs fail, Secrets vanish. After every step what has to
 //! hold holds. What must hold at each write is asserted by the world itself.
 //!
-//! `PROPTEST_CASES` sets the number of histories.
+//! `PROPTEST_CASES` sets the number of histories. Fifty share a beginning and go on each in its own way, from some point of it.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use accord_crds::{PodReason, Verdict};
 use accord_plan::identity::fingerprint;
 use accord_plan::{Kind, Object, ObjectKey};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::json;
 
 use crate::support::World;
@@ -262,23 +263,83 @@ fn settled(world: &mut World) {
     assert_eq!(world.service.as_ref().unwrap().status, before);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn any_history(events in prop::collection::vec(event(), 1..12)) {
-        let mut world = World::new();
-        world.create(orders());
-        for event in &events {
-            let ring = recorded_ring(&world);
-            happen(&mut world, event);
-            world.pass();
-            world.tick();
-            always(&world);
-            prop_assert!(ring.is_none() || ring == recorded_ring(&world), "another key ring is recorded");
+/// One more thing happens, and the operator looks once.
+fn go_on(world: &mut World, event: &Event) -> Result<(), TestCaseError> {
+    let ring = recorded_ring(world);
+    happen(world, event);
+    world.pass();
+    world.tick();
+    always(world);
+    prop_assert!(
+        ring.is_none() || ring == recorded_ring(world),
+        "another key ring is recorded"
+    );
+    Ok(())
+}
+
+/// A history that begins as another one does.
+#[derive(Clone, Debug)]
+struct Branch {
+    /// After how many events of that one.
+    after: usize,
+    events: Vec<Event>,
+}
+
+fn branch() -> impl Strategy<Value = Branch> {
+    let events = prop::collection::vec(event(), 1..4);
+    (any::<usize>(), events).prop_map(|(after, events)| Branch { after, events })
+}
+
+/// Histories that share a beginning: the first costs as much as twenty that branch off.
+const BRANCHES: usize = 49;
+
+/// A beginning, to its end, and what branches off from it.
+fn histories(beginning: &[Event], branches: &[Branch]) -> Result<(), TestCaseError> {
+    let mut world = World::new();
+    world.create(orders());
+    let mut points = Vec::with_capacity(beginning.len());
+    for event in beginning {
+        go_on(&mut world, event)?;
+        points.push(world.clone());
+    }
+    settled(&mut world);
+    always(&world);
+    points.push(world);
+    for branch in branches {
+        let mut world = points[branch.after % points.len()].clone();
+        for event in &branch.events {
+            go_on(&mut world, event)?;
         }
         settled(&mut world);
         always(&world);
     }
+    Ok(())
+}
+
+#[test]
+fn any_history() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let each = usize::try_from(cases()).unwrap().div_ceil(threads);
+    let run = || {
+        let config = ProptestConfig {
+            cases: u32::try_from(each.div_ceil(BRANCHES + 1)).unwrap(),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        let beginning = prop::collection::vec(event(), 1..12);
+        let branches = prop::collection::vec(branch(), each.min(BRANCHES + 1) - 1);
+        let outcome = TestRunner::new(config).run(&(beginning, branches), |(beginning, branches)| {
+            histories(&beginning, &branches)
+        });
+        if let Err(error) = outcome {
+            panic!("{error}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(run);
+        }
+    });
 }
 
 pub(crate) fn cases() -> u32 {

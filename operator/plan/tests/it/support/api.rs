@@ -137,6 +137,19 @@ impl Api {
         }
     }
 
+    /// The same for one field; costs nothing when it is so already.
+    pub(crate) fn set(&mut self, key: &ObjectKey, pointer: &str, mut value: Value) {
+        prune(&mut value);
+        if self
+            .objects
+            .get(key)
+            .is_some_and(|live| live.value.pointer(pointer) != Some(&value))
+        {
+            let (parent, field) = pointer.rsplit_once('/').unwrap();
+            self.edit(key, |v| v.pointer_mut(parent).unwrap()[field] = value);
+        }
+    }
+
     fn change(&mut self, key: &ObjectKey, mut value: Value) -> Result<(), Refusal> {
         defaults(key.kind, &mut value);
         check(&value, self.objects.get(key).map(|o| &o.value))?;

@@ -102,7 +102,7 @@ fn roll(api: &mut Api, deployment: &Object) {
     };
     let total: i64 = sets.iter().map(|s| wanted(s)).sum();
     let scale = |api: &mut Api, set: &Object, to: i64| {
-        api.edit(&set.key, |v| v["spec"]["replicas"] = to.into());
+        api.set(&set.key, "/spec/replicas", to.into());
     };
     let new = new[0];
     let goal = if wanted(new) > declared {
@@ -133,7 +133,7 @@ fn roll(api: &mut Api, deployment: &Object) {
         "replicas": sum("replicas"), "readyReplicas": sum("readyReplicas"),
         "updatedReplicas": number(&new.value["status"]["replicas"]),
     });
-    api.edit(&deployment.key, |v| v["status"] = status);
+    api.set(&deployment.key, "/status", status);
 }
 
 fn replicate(api: &mut Api, set: &Object) {
@@ -166,9 +166,8 @@ fn replicate(api: &mut Api, set: &Object) {
         .take(left)
         .filter(|p| is_true(&p.value, "Ready"))
         .count();
-    api.edit(&set.key, |v| {
-        v["status"] = json!({"replicas": left, "readyReplicas": ready});
-    });
+    let status = json!({"replicas": left, "readyReplicas": ready});
+    api.set(&set.key, "/status", status);
 }
 
 fn keep_one(api: &mut Api, set: &Object) {
@@ -199,9 +198,8 @@ fn keep_one(api: &mut Api, set: &Object) {
         Some(_) => {}
     }
     let generation = set.value["metadata"]["generation"].clone();
-    api.edit(&set.key, |v| {
-        v["status"] = json!({"observedGeneration": generation, "replicas": 1});
-    });
+    let status = json!({"observedGeneration": generation, "replicas": 1});
+    api.set(&set.key, "/status", status);
 }
 
 /// The value after an argument of a container's command.
@@ -324,7 +322,12 @@ fn kubelet(api: &mut Api, stores: &mut Stores, fate: &Fate, pod: &Object) {
     };
     let ip = format!("10.0.0.{}", 1 + api.version() % 250);
     let running = status["phase"] == "Running";
-    let blocked = if let Some(secret) = missing_secret(api, &pod.value["spec"]).filter(|_| !running) {
+    let missing = if running {
+        None
+    } else {
+        missing_secret(api, &pod.value["spec"])
+    };
+    let blocked = if let Some(secret) = missing {
         Some(waiting(
             "CreateContainerConfigError",
             format!("secret {secret:?} not found"),
@@ -358,17 +361,18 @@ fn kubelet(api: &mut Api, stores: &mut Stores, fate: &Fate, pod: &Object) {
         .collect();
     conditions.push(condition("ContainersReady", ready));
     conditions.push(condition("Ready", ready && gates_open));
-    api.edit(&pod.key, |v| {
-        v["status"]["phase"] = if runs { "Running" } else { "Pending" }.into();
-        if v["status"]["podIP"].is_null() {
-            v["status"]["podIP"] = ip.into();
-        }
-        v["status"]["conditions"] = conditions.into();
-        v["status"]["containerStatuses"] = blocked.unwrap_or_else(|| {
-            json!([{"name": container["name"], "started": started, "ready": ready, "restartCount": restarts, "containerID": id,
-                "imageID": format!("sha256:{}", container["image"].as_str().unwrap()), "state": {"running": {}}}])
-        });
+    let containers = blocked.unwrap_or_else(|| {
+        json!([{"name": container["name"], "started": started, "ready": ready, "restartCount": restarts, "containerID": id,
+            "imageID": format!("sha256:{}", container["image"].as_str().unwrap()), "state": {"running": {}}}])
     });
+    let mut now = status.clone();
+    now["phase"] = if runs { "Running" } else { "Pending" }.into();
+    if now["podIP"].is_null() {
+        now["podIP"] = ip.into();
+    }
+    now["conditions"] = conditions.into();
+    now["containerStatuses"] = containers;
+    api.set(&pod.key, "/status", now);
 }
 
 /// How often the container of a pod was started again.

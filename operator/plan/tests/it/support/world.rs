@@ -12,7 +12,7 @@ use accord_plan::observed::{Answer, CacheFacts, DatabaseFacts, Objects, Settings
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 use accord_plan::status::bounded;
-use accord_plan::{Kind, Object, ObjectKey, Observed, Plan, plan};
+use accord_plan::{Kind, Object, ObjectKey, Observed, Plan, contradiction, plan};
 use base64::Engine as _;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -36,8 +36,12 @@ struct Memory {
     database: Option<Answer<DatabaseFacts>>,
     cache: Option<Answer<CacheFacts>>,
     proofs: BTreeMap<String, Proof>,
+    contradiction: Option<(Generation, Option<String>)>,
     retry: String,
 }
+
+/// UID and generation of a service.
+type Generation = (Option<String>, Option<i64>);
 
 /// What the operator looked at.
 #[derive(Clone)]
@@ -359,7 +363,7 @@ impl World {
             .api
             .iter()
             .filter(|o| o.label(LABEL_SERVICE) == Some(SERVICE))
-            .map(|o| Object::clone(o))
+            .cloned()
             .collect();
         let view = View { service, objects };
         self.view = self.lagging.then(|| view.clone());
@@ -376,6 +380,7 @@ impl World {
         Observed {
             now: self.now,
             settings: settings(),
+            contradiction: self.contradiction(&view.service),
             objects: std::mem::take(&mut view.objects),
             foreign: self.memory.foreign.clone(),
             referenced: self.referenced(&view.service.spec),
@@ -384,6 +389,19 @@ impl World {
             database: self.memory.database.clone(),
             cache: self.memory.cache.clone(),
             proofs: self.memory.proofs.clone(),
+        }
+    }
+
+    /// Asked once for each generation, as the operator does.
+    fn contradiction(&mut self, service: &AuthService) -> Option<String> {
+        let of = (service.metadata.uid.clone(), service.metadata.generation);
+        match &self.memory.contradiction {
+            Some((known, found)) if *known == of => found.clone(),
+            _ => {
+                let found = contradiction(service);
+                self.memory.contradiction = Some((of, found.clone()));
+                found
+            }
         }
     }
 
