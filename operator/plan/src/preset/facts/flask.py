@@ -24,8 +24,12 @@ CACHELIB = {"simple": "memory", "file": "file", "redis": "cache", "memcached": "
 
 def sessions(app):
     interface = type(app.session_interface)
-    module = interface.__module__.split(".")
     found = {"store": interface.__name__}
+    # A class of the application's own is what it is made from.
+    for known in interface.__mro__:
+        module = known.__module__.split(".")
+        if module[0] == "flask_session" or known.__name__ == "SecureCookieSessionInterface":
+            break
     if module == ["flask", "sessions"]:
         found["place"] = "cookie"
     elif module[0] == "flask_session":
