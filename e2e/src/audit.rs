@@ -1,7 +1,7 @@
 //! What was asked of the embedded cluster's API server: its audit log, one JSON object a line, which it rotates.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,34 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::embedded;
+
+/// Shows every request of an account that the log still holds, rotated files included.
+pub(crate) fn each_of(account: &str, mut look: impl FnMut(Request)) -> Result<()> {
+    for file in all_files(&embedded::audit_log())? {
+        let file = File::open(&file).with_context(|| format!("can't read {}", file.display()))?;
+        for line in BufReader::new(file).lines() {
+            parse(&line?, account).into_iter().for_each(&mut look);
+        }
+    }
+    Ok(())
+}
+
+/// The log and what it was rotated to: `audit.log`, `audit-TIME.log`.
+fn all_files(log: &Path) -> Result<Vec<PathBuf>> {
+    let directory = log.parent().context("the log lies in a directory")?;
+    let stem = log.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let own = path
+            .file_stem()
+            .is_some_and(|s| s.to_string_lossy().starts_with(&stem));
+        if own && path.extension() == log.extension() {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
 
 /// A place in the log.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +50,8 @@ pub(crate) struct Mark {
 pub(crate) struct Request {
     /// `get`, `patch`, …
     pub(crate) verb: String,
+    /// The group of the API; empty for the core group.
+    pub(crate) group: String,
     /// The plural of the kind, with the subresource: `pods/status`.
     pub(crate) resource: String,
     /// The object's namespace; empty for requests that concern no single namespace.
@@ -30,6 +60,8 @@ pub(crate) struct Request {
     pub(crate) name: String,
     /// The answer's status code.
     pub(crate) code: u64,
+    /// True when a right was missing. Admission refuses with the same code, but knows the request by then.
+    pub(crate) denied: bool,
 }
 
 impl Request {
@@ -93,8 +125,16 @@ impl Mark {
 }
 
 fn parse(line: &str, account: &str) -> Option<Request> {
+    // Most lines are of others, and reading JSON costs more than looking for a name.
+    if !line.contains(account) {
+        return None;
+    }
     let event: Value = serde_json::from_str(line).ok()?;
-    if event["user"]["username"] != account || event["stage"] == "ResponseStarted" {
+    let code = event["responseStatus"]["code"].as_u64().unwrap_or_default();
+    // A watch counts when it begins: its end may be far. One that is refused only ends.
+    let begins = event["stage"] == "ResponseStarted";
+    let is_watch = event["verb"] == "watch" && code < 400;
+    if event["user"]["username"] != account || begins != is_watch {
         return None;
     }
     let object = &event["objectRef"];
@@ -105,10 +145,12 @@ fn parse(line: &str, account: &str) -> Option<Request> {
     }
     Some(Request {
         verb: text(&event["verb"]),
+        group: text(&object["apiGroup"]),
         resource,
         namespace: text(&object["namespace"]),
         name: text(&object["name"]),
-        code: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        code,
+        denied: event["annotations"]["authorization.k8s.io/decision"] == "forbid",
     })
 }
 
@@ -128,6 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn a_watch_counts_once_when_it_begins_and_a_missing_right_is_told_from_admission() {
+        let watch = |stage: &str, code: u64| {
+            let line = LINE
+                .replace("\"patch\"", "\"watch\"")
+                .replace("ResponseComplete", stage);
+            parse(&line.replace("200", &code.to_string()), "a")
+        };
+        assert!(watch("ResponseStarted", 200).is_some() && watch("ResponseComplete", 200).is_none());
+        assert!(watch("ResponseComplete", 403).is_some());
+
+        let decided = |decision: &str| {
+            let line = LINE.strip_suffix('}').unwrap().replace("200", "403");
+            let line = format!(r#"{line},"annotations":{{"authorization.k8s.io/decision":"{decision}"}}}}"#);
+            parse(&line, "a").unwrap().denied
+        };
+        assert!(decided("forbid") && !decided("allow"));
+    }
+
+    #[test]
     fn what_was_written_before_and_after_a_rotation_is_read() {
         let dir = std::env::temp_dir().join(format!("audit-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
@@ -138,7 +199,11 @@ mod tests {
         let kept = dir.join("audit-1.log");
         std::fs::rename(&log, &kept).unwrap();
         std::fs::write(&log, "new").unwrap();
-        assert_eq!(mark.files(&log).unwrap(), [(kept, 3), (log, 0)]);
+        assert_eq!(mark.files(&log).unwrap(), [(kept.clone(), 3), (log.clone(), 0)]);
+        std::fs::write(dir.join("kubelet.log"), "another's").unwrap();
+        let mut all = all_files(&log).unwrap();
+        all.sort();
+        assert_eq!(all, [kept, log]);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -19,7 +19,7 @@ use crate::watch::Watch;
 use crate::{paths, progress};
 
 /// The account of the operator, as the API server names it.
-const ACCOUNT: &str = "system:serviceaccount:accord-system:accord";
+pub(super) const ACCOUNT: &str = "system:serviceaccount:accord-system:accord";
 /// How long a service may take from nothing to ready: Postgres, cache, Jobs and servers, with images on the node.
 pub(super) const COME_UP: Duration = Duration::from_mins(4);
 /// How long one change may take.

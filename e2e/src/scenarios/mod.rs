@@ -28,6 +28,8 @@ mod port_forward;
 mod preflight;
 mod restart;
 mod retain;
+mod rights;
+mod secrets;
 
 use anyhow::{Context as _, Result};
 
@@ -196,6 +198,12 @@ pub const ALL: &[Scenario] = &[
         run: paused::run,
     },
     Scenario {
+        name: "secrets",
+        shows: "no value of a Secret stands in a log, event, status, object, metric or command line",
+        room: Room::Namespace,
+        run: secrets::run,
+    },
+    Scenario {
         name: "retain",
         shows: "a service that is declared again finds its keys, volumes and users; with Delete nothing is left",
         room: Room::Namespace,
@@ -224,6 +232,13 @@ pub const ALL: &[Scenario] = &[
         shows: "another operator pod takes over, and no server is touched",
         room: Room::Cluster,
         run: leader::run,
+    },
+    // Last: it reads what all of them did.
+    Scenario {
+        name: "rights",
+        shows: "each right of Accord's account is used or known to be rare, and none was missing in the whole run",
+        room: Room::Cluster,
+        run: rights::run,
     },
 ];
 
