@@ -41,6 +41,8 @@ pub enum PodReason {
     CookieAttributes,
     /// The replica signs with a key that isn't in the declared ring.
     KeyMismatch,
+    /// The replica's clock differs from the others': tokens of the one are too early or too late for the other.
+    ClockSkew,
     /// The replica answers with somebody else's identity.
     WrongIdentity,
     /// The replica issues tokens of another shape than the others.
@@ -91,6 +93,7 @@ impl PodReason {
             Self::TokenFormat => "TokenFormat",
             Self::AcceptsInvalid => "AcceptsInvalid",
             Self::CanaryMissing => "CanaryMissing",
+            Self::ClockSkew => "ClockSkew",
             Self::StaleReplica => "StaleReplica",
             Self::SchemaMismatch => "SchemaMismatch",
             Self::HostnameMismatch => "HostnameMismatch",

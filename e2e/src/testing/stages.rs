@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Count, Place, Stage};
 use crate::exec::{Cmd, find, last_lines};
-use crate::{chaos, embedded, machine, paths};
+use crate::{chaos, embedded, machine, paths, progress};
 
 pub(super) const ALL: &[Stage] = &[
     Stage {
@@ -24,6 +24,10 @@ pub(super) const ALL: &[Stage] = &[
     Stage {
         name: "unit tests",
         run: unit_tests,
+    },
+    Stage {
+        name: "histories",
+        run: histories,
     },
     Stage {
         name: "generated files",
@@ -104,7 +108,7 @@ fn dependencies(place: &Place) -> Result<Count> {
             ])?
             .env("CARGO_TARGET_DIR", root.join("build"))
             .env("CARGO_PROFILE_DEV_DEBUG", "0");
-            crate::progress::during("installing cargo-deny", "first time: some minutes", || {
+            progress::during("installing cargo-deny", "first time: some minutes", || {
                 logged(place, "cargo-deny-install", install)
             })?;
             let _ = std::fs::remove_dir_all(root.join("build"));
@@ -115,6 +119,32 @@ fn dependencies(place: &Place) -> Result<Count> {
         .args(["--locked", "check", "bans", "licenses", "sources"])
         .cwd(paths::checkout());
     logged(place, "dependencies", check)?;
+    Ok(Count::passed(1))
+}
+
+/// How many histories the core lives through.
+const HISTORIES: &str = "100000";
+
+/// The core's random histories, optimised: as many as there are cost a tenth of what they would in the unit tests.
+fn histories(place: &Place) -> Result<Count> {
+    if place.fast {
+        return Ok(Count::skipped("--fast: takes a quarter of an hour"));
+    }
+    let command = cargo(&[
+        "test",
+        "--release",
+        "--locked",
+        "--package",
+        "accord-plan",
+        "--test",
+        "it",
+        "any_history",
+    ])?;
+    progress::during(
+        &format!("{HISTORIES} histories"),
+        "about 12 min on two cores",
+        || logged(place, "histories", command.env("PROPTEST_CASES", HISTORIES)),
+    )?;
     Ok(Count::passed(1))
 }
 

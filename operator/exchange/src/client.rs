@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE};
+use reqwest::header::{CONTENT_TYPE, COOKIE, DATE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE};
 
 use crate::Replica;
 
@@ -85,6 +87,8 @@ pub(crate) struct Reply {
     pub(crate) location: Option<String>,
     pub(crate) set_cookies: Vec<String>,
     pub(crate) body: String,
+    /// How far its clock is ahead of ours, in seconds, by its `Date`.
+    pub(crate) clock: Option<i64>,
     /// True when the body went on after the limit.
     pub(crate) truncated: bool,
 }
@@ -201,6 +205,9 @@ impl Client {
         let status = response.status().as_u16();
         let location = text(response.headers(), &LOCATION).next();
         let set_cookies = text(response.headers(), &SET_COOKIE).collect();
+        let clock = text(response.headers(), &DATE)
+            .next()
+            .and_then(|date| ahead(&date));
         let mut body = Vec::new();
         let mut truncated = false;
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
@@ -218,6 +225,7 @@ impl Client {
             location,
             set_cookies,
             body,
+            clock,
             truncated,
         })
     }
@@ -233,6 +241,12 @@ fn builder(limits: Limits, tls: &rustls::ClientConfig) -> reqwest::ClientBuilder
         .pool_max_idle_per_host(0)
         .connect_timeout(limits.connect)
         .user_agent(USER_AGENT)
+}
+
+/// How far a clock that says this is ahead of ours, in seconds.
+fn ahead(date: &str) -> Option<i64> {
+    let theirs = rfc2822::parse(date).ok()?.timestamp();
+    Some(theirs.as_second() - Timestamp::now().as_second())
 }
 
 /// The name in `name` or `name:port`; `None` for an address, which is no name that a certificate or SNI could hold.

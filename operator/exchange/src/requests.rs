@@ -195,6 +195,7 @@ impl<'a> Run<'a> {
     fn take_artifacts(&self, reply: &Reply, session: &mut Session) -> Result<(), String> {
         let login = &self.exchange.recipe.login;
         session.set(&reply.set_cookies);
+        session.clock = reply.clock;
         match &login.session_cookie {
             Some(name) if !session.cookies.contains_key(name) => {
                 return Err(format!("no cookie {name} in the answer"));

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) attributes: BTreeMap<String, Cookie>,
     pub(crate) access: Option<String>,
     pub(crate) refresh: Option<String>,
+    /// How far the clock of its issuer was ahead of ours, in seconds.
+    pub(crate) clock: Option<i64>,
 }
 
 impl Session {

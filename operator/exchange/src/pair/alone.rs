@@ -86,6 +86,7 @@ impl Pair<'_> {
                 self.seen.cache = cache;
                 self.seen.token = shape;
                 self.seen.key = key;
+                self.seen.clock = session.clock;
                 self.seen.cookie = self.run.declared_cookie(&session);
                 self.seen.signed_cookie = self.run.signed_cookie(&session);
                 let hostname = self.run.exchange.hostname;
@@ -96,6 +97,7 @@ impl Pair<'_> {
                 self.seen.witness_cache = cache;
                 self.seen.witness_token = shape;
                 self.seen.witness_key = key;
+                self.seen.witness_clock = session.clock;
             }
         }
         let accepted = self.add(Action::Login, role, role, outcome)? == Meaning::Accepted;

@@ -335,3 +335,39 @@ async fn the_right_key_and_the_right_claims_leave_more_than_one_cause() {
         proof.message
     );
 }
+
+/// A token says when it was issued and when it ends, by the clock of its issuer.
+#[rstest]
+#[case::ahead(60, "is 60 s ahead of")]
+#[case::behind(-600, "is 600 s behind")]
+#[case::by_seconds(-301, "is 301 s behind")]
+#[tokio::test]
+async fn another_clock_is_told_and_not_taken_for_another_key(#[case] seconds: i64, #[case] told: &str) {
+    let app = App::new("k");
+    let skewed = app.replica().with(|f| f.clock = seconds);
+    let (s, w, sees) = pair(skewed, app.clone()).await;
+    let bench = Bench::new(&sees);
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
+    let proof = bench.verdict(&s, Some(&w)).await;
+    is(&proof, Verdict::Diverges, Ambiguous);
+    assert!(proof.message.contains(told), "{}", proof.message);
+    assert!(
+        proof.message.contains("It may be ClockSkew or KeyMismatch."),
+        "{}",
+        proof.message
+    );
+    // Where the ring is known to sign, it is no other key.
+    let proof = Bench::new(&sees).declaring_the_key().verdict(&s, Some(&w)).await;
+    is(&proof, Verdict::Diverges, ClockSkew);
+}
+
+/// Clocks that differ break nothing where nothing carries times.
+#[tokio::test]
+async fn another_clock_alone_is_no_contradiction() {
+    let app = App::new("k");
+    let lenient = app.replica().with(|f| f.clock = 2);
+    let (s, w, sees) = pair(app.clone(), lenient).await;
+    let seen = Bench::new(&sees).observe(&s, Some(&w)).await;
+    let difference = seen.witness_clock.unwrap() - seen.clock.unwrap();
+    assert!((1..=3).contains(&difference), "{difference}");
+}

@@ -23,6 +23,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::fmt::rfc2822;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 pub const HOSTNAME: &str = "login.example.com";
@@ -59,6 +61,8 @@ pub struct Faults {
     pub any_signature: bool,
     pub names: Option<String>,
     pub redirects: bool,
+    /// Its clock is so many seconds ahead.
+    pub clock: i64,
     pub hangs: bool,
     pub throttles: bool,
     pub extra_claim: bool,
@@ -174,8 +178,9 @@ impl App {
     }
 
     fn token(&self, kind: &str, user: &str) -> String {
-        let mut claims = json!({"sub": user, "kind": kind, "jti": next(), "iat": 1000, "exp": 1300});
         let faults = self.faults.lock().unwrap().clone();
+        let now = 1000 + faults.clock;
+        let mut claims = json!({"sub": user, "kind": kind, "jti": next(), "iat": now, "exp": now + 300});
         let other = faults.two_shapes && self.issued.lock().unwrap().len() % 4 < 2;
         if faults.extra_claim || other {
             claims["email"] = json!("x@example.com");
@@ -200,6 +205,8 @@ impl App {
         let strange = !faults.takes_both && claims.get("email").is_some() != faults.extra_claim;
         let known = self.users.lock().unwrap().contains_key(&user);
         let signed = faults.any_signature || signature == self.sign(text);
+        let lives = claims["iat"].as_i64()?..claims["exp"].as_i64()?;
+        let signed = signed && lives.contains(&(1000 + faults.clock));
         (signed && claims["kind"] == kind && known && !strange).then_some(user)
     }
 
@@ -280,6 +287,11 @@ async fn handle(State(app): State<App>, request: Request) -> Response {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let mut response = work(worker, request).await;
+    let clock = SignedDuration::from_secs(app.faults.lock().unwrap().clock);
+    let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&(Timestamp::now() + clock));
+    response
+        .headers_mut()
+        .insert("date", date.unwrap().parse().unwrap());
     let domain = app.faults.lock().unwrap().cookie_domain.clone();
     if let Some(domain) = domain {
         let lines: Vec<_> = response.headers().get_all("set-cookie").iter().cloned().collect();

@@ -42,6 +42,9 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         (PodReason::KeyMismatch, Generic) => {
             "Take the signing key from its binding; make none at start. Tokens with a key of their own: leave accessTokenKey out of the recipe."
         }
+        (PodReason::ClockSkew, _) => {
+            "Synchronise the clocks of the nodes (chrony, systemd-timesyncd); a few seconds of leeway at the check of tokens bear the rest."
+        }
         (PodReason::WrongIdentity, _) => {
             "Primary keys differ between databases: stop this revision before anybody logs in as somebody else."
         }

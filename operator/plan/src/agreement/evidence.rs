@@ -20,6 +20,15 @@ pub(super) fn stored(seen: &Observations) -> Option<bool> {
     seen.stored.filter(|_| !elsewhere)
 }
 
+/// `Date` counts whole seconds, and answers take a while: what is less shows nothing.
+const CLOCKS_DIFFER: i64 = 3;
+
+/// How far the subject's clock is ahead of the witness's, in seconds, where they differ.
+pub(super) fn clock_skew(seen: &Observations) -> Option<i64> {
+    let (clock, witness) = seen.clock.zip(seen.witness_clock)?;
+    Some(clock - witness).filter(|skew| skew.abs() >= CLOCKS_DIFFER)
+}
+
 /// One step in words: what was asked of whom, and what came.
 pub(super) fn told(seen: &Observations, step: &Step) -> String {
     let (at, of) = (seen.name(step.at), seen.name(step.of));

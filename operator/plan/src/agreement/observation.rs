@@ -53,6 +53,10 @@ pub struct Observations {
     pub second_token: Option<TokenShape>,
     /// The access token that the witness issued.
     pub witness_token: Option<TokenShape>,
+    /// How far the clock of the subject was ahead of the prober's at its login, in seconds, by the `Date` of its answer.
+    pub clock: Option<i64>,
+    /// The same of the witness.
+    pub witness_clock: Option<i64>,
     /// The session cookie that the subject set, where the recipe declares what it has to be.
     pub cookie: Option<Cookie>,
     /// What the recipe declares of it.

@@ -1,8 +1,10 @@
 //! What the pair shows once both are sound by themselves: whether either honours what the other issues.
 
+use std::fmt::Write as _;
+
 use accord_crds::{PodReason, Verdict};
 
-use super::evidence::{database, stored, told};
+use super::evidence::{clock_skew, database, stored, told};
 use super::{Action, Artifact, Conventions, Finding, Meaning, Observations, Role, Step};
 
 use Artifact::{Access, Session};
@@ -54,6 +56,14 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
     if session.is_some() && access.is_some() {
         evidence.push_str("; the access token was refused likewise");
     }
+    if let Some(skew) = clock_skew(seen) {
+        let (seconds, side) = (skew.abs(), if skew > 0 { "ahead of" } else { "behind" });
+        let (subject, witness) = (seen.name(Subject), seen.name(Witness));
+        let _ = write!(
+            evidence,
+            "; the clock of {subject} is {seconds} s {side} that of {witness}"
+        );
+    }
     Some(Finding::one_of(
         Verdict::Diverges,
         &causes(seen, session.is_some(), access.is_some()),
@@ -63,7 +73,7 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
 
 /// What may be behind it, by what was refused and what is known beside.
 fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
-    use PodReason::{KeyMismatch, LocalDatabase, LocalSession, TokenFormat};
+    use PodReason::{ClockSkew, KeyMismatch, LocalDatabase, LocalSession, TokenFormat};
     // K: both sign with the declared ring.
     let same_key = seen.key == Some(true) && seen.witness_key != Some(false);
     if access && let Some((subject, witness)) = seen.token.as_ref().zip(seen.witness_token.as_ref()) {
@@ -80,6 +90,14 @@ fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
         && seen.token.is_some() != seen.witness_token.is_some()
     {
         return vec![TokenFormat];
+    }
+    // What carries its own times is too early or too late for another clock; the key may be right.
+    if clock_skew(seen).is_some() && (access || seen.signed_cookie) {
+        return if same_key {
+            vec![ClockSkew]
+        } else {
+            vec![ClockSkew, KeyMismatch]
+        };
     }
     let mut causes = match (session, access) {
         // The token of the same login is honoured: keys and people are shared, the sessions aren't.

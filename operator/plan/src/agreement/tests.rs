@@ -82,6 +82,11 @@ fn ring_signed(seen: &mut Observations) {
     (seen.key, seen.witness_key) = (Some(true), Some(true));
 }
 
+/// How far the clocks of subject and witness are ahead of the prober's.
+fn clocks(seen: &mut Observations, subject: i64, witness: i64) {
+    (seen.clock, seen.witness_clock) = (Some(subject), Some(witness));
+}
+
 /// Eight checks at once at the subject, of which so many are accepted.
 fn at_once(seen: &mut Observations, artifact: Artifact, accepted: usize) {
     let like = seen.step(Own(artifact), S, S).unwrap().clone();

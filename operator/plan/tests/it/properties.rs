@@ -1,9 +1,10 @@
 //! Histories at random: users edit and meddle, containers restart, Jobs fail, Secrets vanish. After every step what has to
 //! hold holds. What must hold at each write is asserted by the world itself.
 //!
-//! `PROPTEST_CASES` sets the number of histories. Fifty share a beginning and go on each in its own way, from some point of it.
+//! `PROPTEST_CASES` sets the number of histories. Fifty share a beginning and go on each in its own way, from some
+//! point of it. The same seed gives the same ones; `ACCORD_SEED` (0 to 255) is another.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use accord_crds::meta::ANNOTATION_RETRY;
 use accord_crds::spec::{Isolation, OnUnverifiable, Verification, WhenNoneAgree};
@@ -12,7 +13,7 @@ use accord_crds::{PodReason, Verdict};
 use accord_plan::identity::fingerprint;
 use accord_plan::{Kind, Object, ObjectKey};
 use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
 use crate::support::World;
@@ -316,30 +317,45 @@ fn histories(beginning: &[Event], branches: &[Branch]) -> Result<(), TestCaseErr
     Ok(())
 }
 
+/// How many parts the histories come in, whatever the machine: each has its seed, so that what failed fails again.
+const PARTS: u8 = 16;
+
 #[test]
 fn any_history() {
+    let each = usize::try_from(cases()).unwrap().div_ceil(PARTS.into());
+    let parts = Mutex::new(0..PARTS);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let each = usize::try_from(cases()).unwrap().div_ceil(threads);
-    let run = || {
-        let config = ProptestConfig {
-            cases: u32::try_from(each.div_ceil(BRANCHES + 1)).unwrap(),
-            failure_persistence: None,
-            ..ProptestConfig::default()
-        };
-        let beginning = prop::collection::vec(event(), 1..12);
-        let branches = prop::collection::vec(branch(), each.min(BRANCHES + 1) - 1);
-        let outcome = TestRunner::new(config).run(&(beginning, branches), |(beginning, branches)| {
-            histories(&beginning, &branches)
-        });
-        if let Err(error) = outcome {
-            panic!("{error}");
-        }
-    };
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(run);
+            scope.spawn(|| {
+                loop {
+                    let next = parts.lock().unwrap().next();
+                    let Some(part) = next else { break };
+                    live_through(part, each);
+                }
+            });
         }
     });
+}
+
+fn live_through(part: u8, each: usize) {
+    let config = ProptestConfig {
+        cases: u32::try_from(each.div_ceil(BRANCHES + 1)).unwrap(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let seed: u8 = std::env::var("ACCORD_SEED").map_or(0, |s| s.parse().unwrap());
+    let mut bytes = [seed; 32];
+    bytes[0] = part;
+    let beginning = prop::collection::vec(event(), 1..12);
+    let branches = prop::collection::vec(branch(), each.min(BRANCHES + 1) - 1);
+    let outcome = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
+        .run(&(beginning, branches), |(beginning, branches)| {
+            histories(&beginning, &branches)
+        });
+    if let Err(error) = outcome {
+        panic!("part {part}, seed {seed}: {error}");
+    }
 }
 
 pub(crate) fn cases() -> u32 {

@@ -3,7 +3,7 @@
 //! the cache hears from it; X: check on the peer; A: check on the issuer afterwards; V0, V1: after logout, where it was
 //! ended and at the other.
 
-use accord_crds::PodReason::StaleReplica;
+use accord_crds::PodReason::{ClockSkew, StaleReplica};
 
 use super::*;
 
@@ -92,6 +92,18 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
     &[LocalSession]
 )]
 #[case::r_and_c_unknown(sessions(|s| refused_by_the_peer(s, Session)), &[LocalSession, KeyMismatch])]
+#[case::k_true_x_401_and_another_clock(
+    tokens(|s| { ring_signed(s); clocks(s, 40, -20); refused_by_the_peer(s, Access) }), &[ClockSkew]
+)]
+#[case::k_unknown_x_401_and_another_clock(
+    tokens(|s| { clocks(s, -40, 20); refused_by_the_peer(s, Access) }), &[ClockSkew, KeyMismatch]
+)]
+#[case::k_unknown_x_401_and_clocks_that_may_be_the_same(
+    tokens(|s| { clocks(s, 1, -1); refused_by_the_peer(s, Access) }), &[KeyMismatch, LocalSession]
+)]
+#[case::a_session_in_a_store_and_another_clock(
+    sessions(|s| { clocks(s, 40, -20); refused_by_the_peer(s, Session) }), &[LocalSession, KeyMismatch]
+)]
 #[case::k_true_x_401_and_other_claims(
     tokens(|s| { ring_signed(s); s.token = Some(other_claims()); refused_by_the_peer(s, Access) }), &[TokenFormat]
 )]
