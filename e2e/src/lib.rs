@@ -4,6 +4,7 @@
 //! Everything here runs other programs (kubectl, helm, buildah) rather than linking a client: `cargo xtask` compiles
 //! in seconds, and what it does can be repeated by hand.
 
+mod api;
 mod audit;
 pub mod chaos;
 pub mod cluster;

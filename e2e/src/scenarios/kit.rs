@@ -261,6 +261,11 @@ pub(super) fn logins_go_on(kit: &Kit<'_>, body: impl FnOnce() -> Result<()>) -> 
 
 /// How long something goes on: `short` in CI, `long` with `ACCORD_LONG=1`.
 pub(super) fn tier(short: Duration, long: Duration) -> Duration {
+    either(short, long)
+}
+
+/// One in CI, the other with `ACCORD_LONG=1`.
+pub(super) fn either<T>(short: T, long: T) -> T {
     if std::env::var_os("ACCORD_LONG").is_some_and(|v| v == "1") {
         long
     } else {

@@ -1,6 +1,7 @@
 //! What is shown on a real cluster, one scenario a file. Each makes its own namespace and leaves nothing.
 
 mod away;
+mod bad_input;
 mod blocked;
 mod calm;
 mod chart;
@@ -184,6 +185,12 @@ pub const ALL: &[Scenario] = &[
         shows: "what somebody changes by hand is put right, once",
         room: Room::Namespace,
         run: drift::run,
+    },
+    Scenario {
+        name: "bad-input",
+        shows: "whatever is wrong with a declaration is refused or told, harms nobody, and leaves nothing once it is taken back",
+        room: Room::Namespace,
+        run: bad_input::run,
     },
     Scenario {
         name: "conflict",

@@ -1,13 +1,17 @@
-//! What somebody changes by hand is put right, once, and without a tug of war.
+//! What somebody changes by hand is put right, once, and without a tug of war: five changes as people make them, then every
+//! field that Accord applies.
+
+mod fields;
+mod leaves;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::kit::{self, CHANGE, Kit, NOTICE, seconds};
 use crate::audit::Mark;
 use crate::cluster::Cluster;
+use crate::scenarios::kit::{self, CHANGE, Kit, NOTICE, seconds};
 use crate::wait::{Seen, wait};
 
 /// The status code of a write that was made from an older version of the object.
@@ -83,17 +87,18 @@ const REPAIRS: usize = 2;
 /// and made again. A loop would go on.
 const REFUSED: usize = 5;
 
-pub(super) fn run(cluster: &Cluster) -> Result<()> {
+pub(in crate::scenarios) fn run(cluster: &Cluster) -> Result<()> {
     kit::with(cluster, "scenario-drift", "orders", |kit| {
         kit.bring_up(2)?;
         let mut times = Vec::new();
         for drift in ALL {
             times.push(drift.is_repaired(kit).context(drift.what)?);
         }
-        kit.orders()?
-            .ask_every_replica(&kit.orders()?.first_session()?)?
-            .ensure_perfect()?;
-        Ok(format!("repaired: {}", times.join(", ")))
+        let orders = kit.orders()?;
+        let session = orders.first_session()?;
+        let fields = fields::are_repaired(kit)?;
+        orders.ask_every_replica(&session)?.ensure_perfect()?;
+        Ok(format!("repaired: {}; {fields}", times.join(", ")))
     })
 }
 
