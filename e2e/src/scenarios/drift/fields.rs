@@ -160,7 +160,8 @@ fn owned(kit: &Kit<'_>, api: &Api, kind: &'static str, path: &str) -> Result<Tar
     })?;
     let name = name_of(&object).to_owned();
     let mut leaves = leaves::applied(&object, MANAGER);
-    leaves.retain(|leaf| is_tried(leaf, &name));
+    // An empty list is applied, and not stored.
+    leaves.retain(|leaf| is_tried(leaf, &name) && leaf.pointer(&object).is_some());
     let drawn = |leaf: &Leaf| Key::default().text(&name, &leaf.shown()).finish();
     leaves.sort_by_cached_key(drawn);
     let mut target = Target {
