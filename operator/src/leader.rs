@@ -1,7 +1,8 @@
 //! Which copy leads: a lease, held by writes that name the version they saw, so that two can't both succeed.
 //!
 //! The clock of another machine is never believed: a holder counts as gone when its lease hasn't changed for
-//! [`DURATION`] by our own clock. The holder stops itself after [`DEADLINE`] without a renewal, which is earlier.
+//! [`DURATION`] by our own clock. The holder stops itself after [`DEADLINE`] without a renewal, which is earlier; so that
+//! nothing slips out before it notices, its writes pass a [`Fence`].
 //! May touch one Lease.
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::{sleep, timeout};
+
+use crate::fence::Fence;
 
 /// How long an unchanged lease keeps others away. With [`POLL`] a crashed leader is replaced within 14 seconds.
 pub(crate) const DURATION: Duration = Duration::from_secs(12);
@@ -31,6 +34,7 @@ pub(crate) struct Election {
     api: Api<Lease>,
     name: String,
     identity: String,
+    fence: Fence,
 }
 
 /// The lease, held.
@@ -70,7 +74,13 @@ impl Election {
             api: Api::namespaced(client, namespace),
             name: name.to_owned(),
             identity,
+            fence: Fence::new(DEADLINE),
         }
+    }
+
+    /// What this copy's writes have to pass.
+    pub(crate) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// Waits until this copy leads.
@@ -100,6 +110,7 @@ impl Election {
             lease => self.held_by_us(lease.as_ref()),
         };
         let params = PostParams::default();
+        let begun = Instant::now();
         let call = async {
             if there.is_some() {
                 self.api.replace(&self.name, &params, &wanted).await
@@ -108,7 +119,10 @@ impl Election {
             }
         };
         match timeout(CALL, call).await.context("no answer within 3 s")? {
-            Ok(lease) => Ok(Some(Held(lease))),
+            Ok(lease) => {
+                self.fence.renewed(begun);
+                Ok(Some(Held(lease)))
+            }
             // Another copy was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(error.into()),
@@ -124,6 +138,7 @@ impl Election {
             let begun = Instant::now();
             match timeout(CALL, self.renew(held)).await {
                 Ok(Ok(None)) => {
+                    self.fence.renewed(begun);
                     renewed = begun;
                     wait = RENEWAL;
                 }

@@ -9,6 +9,7 @@ mod contradictions;
 mod controller;
 mod error;
 mod events;
+mod fence;
 mod http;
 mod index;
 mod leader;

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use kube::Client;
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +25,10 @@ use crate::watched::Watched;
 /// Runs until SIGTERM or SIGINT. Losing the lease is an error: the process ends, and starts anew as a standby.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut ending = Ending::new()?;
-    let client = Client::try_default()
+    let config = Config::infer()
         .await
         .context("no cluster is known: run inside one with a service account, or set KUBECONFIG")?;
+    let client = Client::try_from(config.clone())?;
     let metrics = Arc::new(Metrics::default());
     let readiness = Arc::new(Readiness::default());
     let stop = CancellationToken::new();
@@ -44,7 +46,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .unwrap_or_else(|| client.default_namespace().to_owned());
     let identity = identity(&settings)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), identity, lease = %format!("{namespace}/{}", settings.lease_name), "started");
-    let election = Election::new(client.clone(), &namespace, &settings.lease_name, identity.clone());
+    let election = Election::new(client, &namespace, &settings.lease_name, identity.clone());
     let mut held = tokio::select! {
         held = election.acquire() => held,
         signal = ending.asked() => {
@@ -56,7 +58,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     tracing::info!("leading");
 
     let (trigger, requests) = Trigger::new();
-    let context = Arc::new(context(client, &settings, &identity, metrics.clone(), &trigger));
+    let fenced = ClientBuilder::try_from(config)?
+        .with_layer(election.fence())
+        .build();
+    let context = Arc::new(context(fenced, &settings, &identity, metrics.clone(), &trigger));
     let outcome = tokio::select! {
         why = controller::run(context, settings.scopes(), trigger, requests, readiness) => Err(why),
         why = election.hold(&mut held) => Err(anyhow::anyhow!("this copy doesn't lead any more: {why}")),
