@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -12,10 +12,17 @@ use super::wire::{self, Headers, Request};
 /// Longer than any answer but a watch takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What stands before an API server says these while there is none.
+const AWAY: [u16; 2] = [502, 503];
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Api {
     address: SocketAddr,
+    /// How long an API server that is away is waited for.
+    waits: Duration,
 }
 
 /// An answer that isn't a success.
@@ -40,7 +47,18 @@ pub(crate) fn code(error: &anyhow::Error) -> Option<u16> {
 
 impl Api {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address }
+        Self {
+            address,
+            waits: Duration::ZERO,
+        }
+    }
+
+    /// The same for whom an API server that starts anew is no news.
+    pub(crate) fn patient(self) -> Self {
+        Self {
+            waits: PATIENCE,
+            ..self
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Result<Value> {
@@ -111,6 +129,22 @@ impl Api {
     }
 
     fn send(&self, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Result<Value> {
+        let begun = Instant::now();
+        loop {
+            let answer = self.send_once(method, path, kind, body);
+            let is_away = answer
+                .as_ref()
+                .err()
+                .and_then(code)
+                .is_some_and(|c| AWAY.contains(&c));
+            if !is_away || begun.elapsed() >= self.waits {
+                return answer;
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    fn send_once(&self, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Result<Value> {
         let context = || format!("{method} {path}");
         let stream = TcpStream::connect(self.address).with_context(context)?;
         stream.set_read_timeout(Some(PATIENCE))?;

@@ -33,30 +33,6 @@ pub(super) struct Secret {
     pub(super) is_owned: bool,
 }
 
-/// Why a service isn't at rest yet.
-pub(super) fn unsettled(service: &Value, replicas: usize) -> Option<String> {
-    let status = &service["status"];
-    let generation = &service["metadata"]["generation"];
-    let ready = items(&status["conditions"]).iter().find(|c| c["type"] == "Ready");
-    let Some(ready) = ready else {
-        return Some("no status".to_owned());
-    };
-    if let Some(state) = status["candidate"]["state"].as_str() {
-        return Some(format!(
-            "the declared revision isn't the released one yet: {state}"
-        ));
-    }
-    let consistency = &status["consistency"];
-    let agree = consistency["agreeing"] == replicas && consistency["total"] == replicas;
-    if ready["status"] == "True" && ready["observedGeneration"] == *generation && agree {
-        return None;
-    }
-    Some(format!(
-        "{} {}: {}",
-        consistency["summary"], ready["reason"], ready["message"]
-    ))
-}
-
 /// Every object of the service's by its kind and name; and its secrets.
 pub(super) fn state(api: Api, namespace: &str) -> Result<(Value, Vec<Secret>)> {
     let mut found = Vec::new();

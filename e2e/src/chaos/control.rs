@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::json;
 
 use super::api::Api;
 use crate::embedded::components::ControlPlane;
@@ -39,9 +40,14 @@ const CONTROLLERS: &str = "deployment-controller,replicaset-controller,statefuls
 #[derive(Debug)]
 pub(crate) struct Control {
     kubectl: PathBuf,
+    restarter: Restarter,
     guard: Child,
     _lock: File,
 }
+
+/// Starts the API server anew, as an upgrade of the control plane does.
+#[derive(Debug, Clone)]
+pub(crate) struct Restarter(Component);
 
 impl Control {
     /// Starts one, in place of what an earlier run left.
@@ -57,16 +63,21 @@ impl Control {
             bail!("another `cargo xtask chaos` runs on this machine: wait for its end");
         }
         remove()?;
+        let mut parts = ControlPlane::new(&binaries, &PLACE);
+        // An address of loopback can't be the endpoint of a Service; nobody here asks for it.
+        let alone = "--endpoint-reconciler-type=none".to_owned();
+        parts.apiserver.args.push(alone);
         let control = Self {
             kubectl: binaries.join("kubectl"),
+            restarter: Restarter(parts.apiserver.clone()),
             guard: guard()?,
             _lock: lock,
         };
-        control.up(&binaries)?;
+        control.up(parts)?;
         Ok(control)
     }
 
-    fn up(&self, binaries: &Path) -> Result<()> {
+    fn up(&self, parts: ControlPlane) -> Result<()> {
         let state = Path::new(PLACE.state);
         for dir in ["log", "runs"] {
             paths::ensure(&state.join(dir))?;
@@ -74,11 +85,9 @@ impl Control {
         paths::write(&state.join("audit-policy.yaml"), files::AUDIT_POLICY)?;
         let ControlPlane {
             etcd,
-            mut apiserver,
+            apiserver,
             mut controller_manager,
-        } = ControlPlane::new(binaries, &PLACE);
-        // An address of loopback can't be the endpoint of a Service; nobody here asks for it.
-        apiserver.args.push("--endpoint-reconciler-type=none".into());
+        } = parts;
         controller_manager.args.extend(
             [
                 &format!("--controllers={CONTROLLERS}"),
@@ -126,11 +135,36 @@ impl Control {
         SocketAddr::from(([127, 0, 0, 1], PROXY_PORT))
     }
 
+    /// Starts its API server anew.
+    pub(crate) fn restarter(&self) -> Restarter {
+        self.restarter.clone()
+    }
+
     fn kubectl(&self, args: &[&str]) -> Result<String> {
         Cmd::new(&self.kubectl)
             .arg(format!("--kubeconfig={}/admin.conf", PLACE.state))
             .args(args)
             .output()
+    }
+}
+
+impl Restarter {
+    /// etcd forgets what was, the API server ends, and this returns when another one answers: whoever wants to go on
+    /// with a watch from before is told that it is too old.
+    pub(crate) fn restart(&self) -> Result<()> {
+        let state = Path::new(PLACE.state);
+        let etcd = Api::new(SocketAddr::from(([127, 0, 0, 1], PLACE.etcd_port)));
+        let now = etcd.create("/v3/kv/range", &json!({"key": "AA=="}))?;
+        let forget = json!({"revision": now["header"]["revision"], "physical": true});
+        etcd.create("/v3/kv/compaction", &forget)?;
+        if let Some(record) = Record::read(state, self.0.name) {
+            record.stop(Duration::from_secs(3));
+        }
+        self.0.start(state)?;
+        let api = Control::api();
+        until_up("the API server again", &[&self.0], || {
+            api.get("/readyz").map(drop)
+        })
     }
 }
 

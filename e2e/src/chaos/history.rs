@@ -1,7 +1,7 @@
-//! What a user does to one service, in order: declares it, scales it, gives it another image, deletes it with its data.
-//! After each step the service has to come to rest, whatever goes wrong between the operator and the API server.
+//! One service gone through all steps of its life. After each it has to come to rest, whatever goes wrong between the
+//! operator and the API server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,57 +11,43 @@ use serde_json::{Value, json};
 use super::Lab;
 use super::api::Api;
 use super::canonical;
-use super::node::{Node, Setting as NodeSetting};
+use super::control::Control;
+use super::node::{Node, Setting as NodeSetting, is_true};
 use super::operator::{Operator, Setting as OperatorSetting};
+use super::outcome::{Outcome, Rest};
 use super::plan::Plan;
 use super::proxy::{Proxy, Seen};
+use super::request::Verb;
+use super::steps::{self, CHANGES, DELETE, FIRST, NAME, Step, image};
+use super::traffic::Traffic;
 use super::until::until;
+use super::{clock, judge};
 use crate::exec::last_lines;
 use crate::paths;
 
-/// The service's name.
-pub(super) const NAME: &str = "login";
 /// How long one step may take. Without faults it takes seconds.
 const STEP: Duration = Duration::from_mins(6);
-
 /// How long nothing may happen before a service counts as at rest. Its passes come within a second of each other.
 const CALM: Duration = Duration::from_millis(1500);
-
-/// A step, and what the service was like after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rest {
-    pub(super) step: &'static str,
-    /// Every object of the service's, without what differs from run to run.
-    pub(super) state: Value,
-    /// The secrets: who they are and what they hold, as digests.
-    pub(super) secrets: Vec<canonical::Secret>,
-}
-
-/// What came of a run.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) rests: Vec<Rest>,
-    /// The ledger's rows, one a line.
-    pub(super) ledger: Vec<String>,
-    /// How often a recorded command was run.
-    pub(super) commands: usize,
-    pub(super) seen: Vec<Seen>,
-    /// Faults that happened.
-    pub(super) happened: u32,
-    /// How often the operator was killed, and ended by itself.
-    pub(super) kills: u32,
-    pub(super) deaths: u32,
-    pub(super) took: Duration,
-}
 
 struct Run<'l> {
     api: Api,
     lab: &'l Lab,
     namespace: String,
     users: String,
+    plan: &'l Plan,
     proxy: Proxy,
-    operator: Arc<Operator>,
+    operators: Vec<Arc<Operator>>,
+    traffic: Traffic,
     _node: Node,
+}
+
+/// What only a whole run shows.
+struct Whole {
+    rests: Vec<Rest>,
+    ledger: Vec<String>,
+    commands: usize,
+    unserved: Duration,
 }
 
 /// Goes through the whole history under a plan. The error of a failed run holds the end of the operator's log.
@@ -69,19 +55,23 @@ pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan) -> Result<Outc
     let begun = Instant::now();
     let dir = paths::ensure(&Lab::runs().join(namespace))?;
     let run = Run::begin(lab, namespace, &dir, plan)?;
-    let outcome = run.all().map(|(rests, ledger, commands)| Outcome {
-        rests,
-        ledger,
-        commands,
+    let whole = run.all().with_context(|| run.report());
+    let logs: Vec<PathBuf> = run.operators.iter().map(|o| o.log()).collect();
+    for operator in &run.operators {
+        operator.stop();
+    }
+    let outcome = whole.map(|whole| Outcome {
+        rests: whole.rests,
+        ledger: whole.ledger,
+        commands: whole.commands,
+        unserved: whole.unserved,
+        kills: run.kills(),
+        deaths: run.operators.iter().map(|o| o.deaths()).sum(),
         seen: run.proxy.seen(),
-        happened: run.proxy.happened(),
-        kills: run.operator.kills(),
-        deaths: run.operator.deaths(),
+        told: run.proxy.told(),
+        came: run.proxy.came(),
         took: begun.elapsed(),
     });
-    let outcome = outcome.with_context(|| run.report());
-    run.operator.stop();
-    let log = run.operator.log();
     drop(run);
     let cleaned = lab
         .api
@@ -89,7 +79,9 @@ pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan) -> Result<Outc
         .and_then(|_| lab.postgres.take_back(namespace));
     if outcome.is_err() {
         // Kept beside the plan; the directory goes with the control plane.
-        let _ = std::fs::copy(&log, lab.kept.join(format!("{}.log", plan.name)));
+        for (number, log) in logs.iter().enumerate() {
+            let _ = std::fs::copy(log, lab.kept.join(format!("{}-{number}.log", plan.name)));
+        }
     }
     let outcome = outcome?;
     cleaned?;
@@ -98,7 +90,7 @@ pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan) -> Result<Outc
 }
 
 impl<'l> Run<'l> {
-    fn begin(lab: &'l Lab, namespace: &str, dir: &Path, plan: &Plan) -> Result<Self> {
+    fn begin(lab: &'l Lab, namespace: &str, dir: &Path, plan: &'l Plan) -> Result<Self> {
         let api = lab.api;
         let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         api.create("/api/v1/namespaces", &made)?;
@@ -111,42 +103,66 @@ impl<'l> Run<'l> {
             let found = api.find(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/default"))?;
             Ok(found.map_or_else(|| Err("none".to_owned()), |_| Ok(())))
         })?;
+        let traffic = Traffic::default();
         let node = Node::start(NodeSetting {
             api,
             namespace: namespace.to_owned(),
             dir: dir.to_owned(),
             runner: lab.runner.clone(),
+            traffic: traffic.clone(),
         });
-        let proxy = Proxy::start(super::control::Control::address(), plan.clone())?;
-        let setting = OperatorSetting {
-            program: lab.operator.clone(),
-            state: Lab::state().to_owned(),
-            namespace: namespace.to_owned(),
-            dir: dir.to_owned(),
-        };
-        let operator = Operator::start(setting, &format!("http://{}", proxy.address()))?;
-        proxy.kills(Arc::clone(&operator));
+        let proxy = Proxy::start(Control::address(), plan.clone(), lab.control.restarter())?;
+        let mut operators = Vec::new();
+        for (number, (copy, address)) in plan.copies().into_iter().zip(proxy.addresses()).enumerate() {
+            let setting = OperatorSetting {
+                program: lab.operator.clone(),
+                state: Lab::state().to_owned(),
+                namespace: namespace.to_owned(),
+                dir: dir.to_owned(),
+                number,
+                copy,
+            };
+            operators.push(Operator::start(setting, &format!("http://{address}"))?);
+        }
+        proxy.knows(&operators);
         Ok(Self {
             api,
             lab,
             namespace: namespace.to_owned(),
             users: dir.join("users").display().to_string(),
+            plan,
             proxy,
-            operator,
+            operators,
+            traffic,
             _node: node,
         })
     }
 
-    fn all(&self) -> Result<(Vec<Rest>, Vec<String>, usize)> {
+    fn all(&self) -> Result<Whole> {
+        // What is asked in a step isn't to hang on how fast the operator started.
+        until("the operator", STEP, || {
+            let watches = |s: &Seen| s.asked.verb == Verb::Watch && s.asked.resource == "authservices";
+            let watched = self.proxy.seen().iter().any(watches);
+            Ok(if watched {
+                Ok(())
+            } else {
+                Err("it watches nothing".to_owned())
+            })
+        })?;
         let mut rests = Vec::new();
-        self.api.create(&self.services(), &Self::declaration())?;
-        rests.push(self.rest("create", 2, 1)?);
-        self.change(&json!({"spec": {"replicas": 3}}))?;
-        rests.push(self.rest("scale", 3, 1)?);
-        self.change(&json!({"spec": {"image": image(2)}}))?;
-        rests.push(self.rest("image", 3, 2)?);
+        self.proxy.begin(FIRST.name);
+        self.api.create(&self.services(), &steps::declaration())?;
+        rests.push(self.rest(&FIRST)?);
+        clock::check(self.api, &self.namespace, &self.plan.copies())?;
+        for step in CHANGES {
+            self.proxy.begin(step.name);
+            self.change(&step.change())?;
+            rests.push(self.rest(&step)?);
+        }
         let ledger = self.ledger()?;
         let commands = std::fs::read_to_string(format!("{}.runs", self.users)).unwrap_or_default();
+        let unserved = self.traffic.end();
+        self.proxy.begin(DELETE);
         self.change(&json!({"spec": {"deletionPolicy": "Delete"}}))?;
         // A declared policy is only as good as the finalizer that carries it out.
         until("the finalizer", STEP, || {
@@ -160,38 +176,27 @@ impl<'l> Run<'l> {
         self.api
             .delete(&format!("{}/{NAME}", self.services()), &json!({}))?;
         rests.push(self.gone()?);
-        Ok((rests, ledger, commands.lines().count()))
+        Ok(Whole {
+            rests,
+            ledger,
+            commands: commands.lines().count(),
+            unserved,
+        })
     }
 
-    fn declaration() -> Value {
-        // By reference: a path in the text would make another revision of each run.
-        let users =
-            json!({"name": "USERS", "valueFrom": {"secretKeyRef": {"name": "my-database", "key": "users"}}});
-        let noted = |word: &str| json!(["/bin/sh", "-c", format!("echo {word} >> \"$USERS.runs\"")]);
-        let canary = r#"printf '%s %s\n' "$ACCORD_CANARY_USERNAME" "$ACCORD_CANARY_PASSWORD" >> "$USERS""#;
-        json!({
-            "apiVersion": "accord.dev/v1alpha1", "kind": "AuthService", "metadata": {"name": NAME},
-            "spec": {
-                "framework": "Custom", "image": image(1), "hostnames": ["login.example.com"], "replicas": 2,
-                "database": {"external": {"secretRef": {"name": "my-database"}}},
-                "server": {"port": super::app::PORT, "env": [users]},
-                "bindings": [
-                    {"env": "DATABASE_URL", "source": "database.uri"},
-                    {"env": "SECRET_KEY", "source": "keys.active"},
-                ],
-                "migration": {"command": noted("migration")},
-                "seeds": [{"name": "users", "command": noted("seed")}],
-                "preflight": {"mode": "Skip"},
-                "verification": {
-                    "canary": {"command": ["/bin/sh", "-c", canary]},
-                    "recipe": {
-                        "login": {"path": "/login", "sessionCookie": "sid"},
-                        "check": {"path": "/me", "username": "/username"},
-                        "logout": {"path": "/logout"},
-                    },
-                },
-            },
-        })
+    /// How often the operator was killed: at the end of a life a kill may just be going on.
+    fn kills(&self) -> u32 {
+        let kills = || self.operators.iter().map(|o| o.kills()).sum();
+        let _ = until("the last kill", CALM, || {
+            let came = self.plan.faults.iter().zip(self.proxy.came());
+            let ordered: u32 = came.filter(|(f, _)| f.action.kills()).map(|(_, n)| n).sum();
+            Ok(if kills() == ordered {
+                Ok(())
+            } else {
+                Err(String::new())
+            })
+        });
+        kills()
     }
 
     fn services(&self) -> String {
@@ -211,24 +216,23 @@ impl<'l> Run<'l> {
             .map(drop)
     }
 
-    /// Waits until the service is ready as declared and nothing is on its way.
-    fn rest(&self, step: &'static str, replicas: usize, version: u32) -> Result<Rest> {
+    /// Waits until the service is as declared, or held as it is to be, and nothing is on its way.
+    fn rest(&self, step: &Step) -> Result<Rest> {
         let pods = format!(
             "/api/v1/namespaces/{}/pods?labelSelector=accord.dev/role%3Dserver",
             self.namespace
         );
-        until(step, STEP, || {
-            let service = self.service()?;
-            if let Some(why) = canonical::unsettled(&service, replicas) {
+        until(step.name, STEP, || {
+            if let Some(why) = step.unsettled(&self.service()?) {
                 return Ok(Err(why));
             }
             let pods = self.api.list(&pods)?;
             let there = pods.iter().all(|p| {
                 p["metadata"]["deletionTimestamp"].is_null()
-                    && p["spec"]["containers"][0]["image"] == image(version)
-                    && super::node::is_true(p, "Ready")
+                    && p["spec"]["containers"][0]["image"] == image(step.image)
+                    && is_true(p, "Ready")
             });
-            Ok(if there && pods.len() == replicas {
+            Ok(if there && pods.len() == step.replicas {
                 Ok(())
             } else {
                 Err(format!("{} pods, ready and of the image: {there}", pods.len()))
@@ -236,9 +240,9 @@ impl<'l> Run<'l> {
         })?;
         // The status comes before the last writes (the revision's record, say), and who is at rest writes nothing.
         let mut last = (Value::Null, 0);
-        until(step, STEP, || {
+        until(step.name, STEP, || {
             let (state, _) = canonical::state(self.api, &self.namespace)?;
-            let now = (state, super::judge::writes(&self.proxy.seen()));
+            let now = (state, judge::writes(&self.proxy.seen()));
             let same = now == last;
             last = now;
             if same {
@@ -248,11 +252,15 @@ impl<'l> Run<'l> {
             Ok(Err("it still changes, or is written to".to_owned()))
         })?;
         let (state, secrets) = canonical::state(self.api, &self.namespace)?;
-        Ok(Rest { step, state, secrets })
+        Ok(Rest {
+            step: step.name,
+            state,
+            secrets,
+        })
     }
 
     fn gone(&self) -> Result<Rest> {
-        until("delete", STEP, || {
+        until(DELETE, STEP, || {
             let (state, _) = canonical::state(self.api, &self.namespace)?;
             let left = state.as_object().map_or(0, serde_json::Map::len);
             Ok(if left == 0 {
@@ -262,7 +270,7 @@ impl<'l> Run<'l> {
             })
         })?;
         Ok(Rest {
-            step: "delete",
+            step: DELETE,
             state: json!({}),
             secrets: Vec::new(),
         })
@@ -279,29 +287,21 @@ impl<'l> Run<'l> {
 
     fn report(&self) -> String {
         let service = self.service().unwrap_or_default();
-        let log = std::fs::read_to_string(self.operator.log()).unwrap_or_default();
+        let logs = self.operators.iter().map(|operator| {
+            let log = std::fs::read_to_string(operator.log()).unwrap_or_default();
+            last_lines(&log, 15)
+        });
         let seen = self.proxy.seen();
-        let writes: Vec<String> = seen
-            .iter()
-            .filter(|s| s.asked.is_write() && s.asked.resource != "leases" && s.asked.resource != "events")
-            .map(|s| {
-                format!(
-                    "{} → {}{}",
-                    s.asked,
-                    s.code,
-                    if s.fault.is_some() { " ⚡" } else { "" }
-                )
-            })
-            .collect();
+        let writes = seen.iter().filter(|s| judge::is_write(s)).map(|s| {
+            let fault = if s.fault.is_some() { " ⚡" } else { "" };
+            format!("{} {} → {}{fault}", s.step, s.asked, s.code)
+        });
+        let writes: Vec<String> = writes.collect();
         format!(
             "status: {}\nThe last writes:\n{}\nThe end of the operator's log:\n{}",
             service["status"],
             writes[writes.len().saturating_sub(12)..].join("\n"),
-            last_lines(&log, 15)
+            logs.collect::<Vec<_>>().join("\n— and of the other's:\n")
         )
     }
-}
-
-fn image(version: u32) -> String {
-    format!("registry.invalid/login:{version}")
 }

@@ -1,8 +1,11 @@
 //! What has to hold of a run, whatever went wrong in it.
 
+use std::time::Duration;
+
+use super::action::Action;
 use super::canonical::{self, Secret};
-use super::history::Outcome;
-use super::plan::Action;
+use super::outcome::Outcome;
+use super::plan::Plan;
 use super::proxy::Seen;
 use super::request::Verb;
 
@@ -11,6 +14,9 @@ const PROTECTED: [&str; 3] = ["secrets", "persistentvolumeclaims", "configmaps"]
 
 /// Writes that one fault may cost: what is done again after it, and what is told of it.
 const WRITES_PER_FAULT: usize = 12;
+
+/// The Service and its pods are watched one beside the other: for so long one may be ahead.
+const NOT_SEEN: Duration = Duration::from_secs(1);
 
 /// True for what the plan's counts and the bounds are about.
 pub(super) fn is_write(seen: &Seen) -> bool {
@@ -23,7 +29,7 @@ pub(super) fn writes(seen: &[Seen]) -> usize {
 }
 
 /// Everything that doesn't hold; empty for a good run. `calm` is the run without faults.
-pub(super) fn faults(calm: &Outcome, run: &Outcome) -> Vec<String> {
+pub(super) fn faults(calm: &Outcome, plan: &Plan, run: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     for (wanted, rest) in calm.rests.iter().zip(&run.rests) {
         if let Some(words) = canonical::difference(&wanted.state, &rest.state) {
@@ -63,16 +69,67 @@ pub(super) fn faults(calm: &Outcome, run: &Outcome) -> Vec<String> {
             .filter(deleted)
             .map(|s| format!("the operator asked to {}", s.asked)),
     );
-    let bound = writes(&calm.seen) * 3 / 2 + run.happened as usize * WRITES_PER_FAULT;
+    // What one copy does the other may do again.
+    let leaders = if plan.is_led_by_one() {
+        1
+    } else {
+        plan.copies().len()
+    };
+    let bound = writes(&calm.seen) * 3 / 2 * leaders + run.happened() as usize * WRITES_PER_FAULT;
     if writes(&run.seen) > bound {
         found.push(format!("{} writes, where {bound} would do", writes(&run.seen)));
     }
-    let killed = |s: &&Seen| matches!(s.fault, Some(Action::KillBefore | Action::KillAfter));
-    if run.deaths > 0 {
+    if run.unserved > NOT_SEEN {
+        found.push(format!(
+            "the Service was without a ready pod for {:.1} s",
+            run.unserved.as_secs_f64()
+        ));
+    }
+    if plan.is_led_by_one() {
+        found.extend(usurped(&run.seen));
+    }
+    found.extend(ended(plan, run));
+    found
+}
+
+/// Ends of the operator that no fault explains.
+fn ended(plan: &Plan, run: &Outcome) -> Vec<String> {
+    let came = |which: fn(&Action) -> bool| -> u32 {
+        let faults = plan.faults.iter().zip(&run.came);
+        faults
+            .filter(|(f, _)| which(&f.action))
+            .map(|(_, came)| *came)
+            .sum()
+    };
+    let mut found = Vec::new();
+    // Who can't renew its lease ends, as it should.
+    let explained = came(|a| matches!(a, Action::PauseAfter { .. } | Action::RestartApi));
+    if run.deaths > explained {
         found.push(format!("the operator ended {} times by itself", run.deaths));
     }
-    if run.seen.iter().filter(killed).count() != run.kills as usize {
-        found.push(format!("{} kills that no fault ordered", run.kills));
+    if came(Action::kills) != run.kills {
+        found.push(format!(
+            "{} kills, and faults ordered {}",
+            run.kills,
+            came(Action::kills)
+        ));
+    }
+    found
+}
+
+/// Writes of a copy while another held the lease.
+fn usurped(seen: &[Seen]) -> Vec<String> {
+    let mut holder = None;
+    let mut found = Vec::new();
+    for one in seen {
+        if one.asked.resource == "leases" && one.asked.is_write() && (200..300).contains(&one.code) {
+            holder = Some(one.who);
+        } else if is_write(one) && (200..300).contains(&one.code) && holder.is_some_and(|h| h != one.who) {
+            found.push(format!(
+                "in {:?} copy {} wrote while another led: {}",
+                one.step, one.who, one.asked
+            ));
+        }
     }
     found
 }
@@ -93,11 +150,10 @@ fn lost(before: &[Secret], after: &[Secret]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
-    use super::super::history::Rest;
+    use super::super::outcome::Rest;
+    use super::super::plan::Copied;
     use super::super::request::Asked;
     use super::*;
 
@@ -124,15 +180,19 @@ mod tests {
             ledger: vec!["migration|schema|r|succeeded".into()],
             commands: 1,
             seen: vec![seen(Verb::Create, "deployments"); 10],
-            happened: 0,
+            told: [].into(),
+            came: Vec::new(),
             kills: 0,
             deaths: 0,
+            unserved: Duration::ZERO,
             took: Duration::ZERO,
         }
     }
 
     fn seen(verb: Verb, resource: &str) -> Seen {
         Seen {
+            who: 0,
+            step: "create",
             asked: Asked {
                 verb,
                 resource: resource.into(),
@@ -147,7 +207,7 @@ mod tests {
     fn said(change: impl FnOnce(&mut Outcome)) -> String {
         let mut run = good();
         change(&mut run);
-        faults(&good(), &run).join("; ")
+        faults(&good(), &Plan::default(), &run).join("; ")
     }
 
     #[test]
@@ -158,7 +218,7 @@ mod tests {
     #[test]
     fn each_thing_that_must_hold_is_looked_at() {
         type Change = fn(&mut Outcome);
-        let broken: [(Change, &str); 9] = [
+        let broken: [(Change, &str); 11] = [
             (
                 |r| r.rests[1].state["deployments/login"]["spec"]["replicas"] = json!(1),
                 "replicas is 1",
@@ -180,11 +240,51 @@ mod tests {
                 "16 writes, where 15 would do",
             ),
             (|r| r.deaths = 1, "by itself"),
+            (|r| r.kills = 1, "1 kills, and faults ordered 0"),
+            (
+                |r| r.unserved = Duration::from_secs(2),
+                "without a ready pod for 2.0 s",
+            ),
         ];
         for (change, words) in broken {
             let said = said(change);
             assert!(said.contains(words), "{words:?} isn't in {said:?}");
         }
+    }
+
+    #[test]
+    fn who_lost_the_lease_may_not_write_where_there_is_one_lease() {
+        let by = |who, verb, resource: &str| Seen {
+            who,
+            ..seen(verb, resource)
+        };
+        let plan = |second: Option<&str>| Plan {
+            copies: [None, second]
+                .map(|lease| Copied {
+                    lease: lease.map(str::to_owned),
+                    ..Copied::default()
+                })
+                .into(),
+            ..Plan::default()
+        };
+        let mut run = good();
+        run.seen = vec![
+            by(0, Verb::Create, "leases"),
+            by(0, Verb::Patch, "deployments"),
+            by(1, Verb::Update, "leases"),
+            by(1, Verb::Patch, "deployments"),
+        ];
+        assert_eq!(faults(&good(), &plan(None), &run), Vec::<String>::new());
+        run.seen.push(by(0, Verb::Delete, "jobs"));
+        let said = faults(&good(), &plan(None), &run).join("; ");
+        assert!(
+            said.contains("copy 0 wrote while another led: delete jobs"),
+            "{said}"
+        );
+        assert_eq!(
+            faults(&good(), &plan(Some("another")), &run),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

@@ -4,24 +4,35 @@
 //! The control plane is real, and so are the operator, the runner and Postgres; the node and the application are
 //! played. Faults are chosen by counting requests, so that a run is repeated from its plan.
 
+mod action;
 mod api;
 mod app;
 mod canonical;
+mod clock;
 mod container;
 mod control;
+mod counter;
+mod follow;
+mod handling;
 mod history;
 mod job;
 mod judge;
 mod node;
 mod operator;
+mod outcome;
+mod page;
 mod plan;
 mod plans;
+mod points;
 mod proxy;
 mod report;
 mod request;
+mod steps;
 mod stores;
+mod traffic;
 mod until;
 mod watch_faults;
+mod whole_lives;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +44,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use self::api::Api;
 use self::control::{Control, PLACE};
-use self::history::Outcome;
+use self::outcome::Outcome;
 use self::plan::Plan;
 use self::plans::Run;
 use self::report::Tally;
@@ -48,7 +59,7 @@ pub struct Options {
     pub plan: Option<PathBuf>,
     /// Only these families of faults; all of them without any.
     pub families: Vec<String>,
-    /// Only so many runs of each family, drawn by the seed.
+    /// Only so many runs of each family, and of single faults so many for each step, drawn by the seed.
     pub points: Option<usize>,
     /// What they are drawn by.
     pub seed: u64,
@@ -58,12 +69,15 @@ pub struct Options {
     pub list: bool,
     /// Write the table into the documentation.
     pub record: bool,
+    /// Where `accord-operator` and `accord-runner` lie; built as tests are where nothing is said.
+    pub programs: Option<PathBuf>,
+    /// Histories that go on at a time. They mostly wait.
+    pub at_once: Option<usize>,
 }
 
-/// Histories that go on at a time. They mostly wait.
 const AT_ONCE: usize = 5;
-/// Runs of each family in the small tier.
-const FEW: usize = 3;
+/// Faults of each family and step in the small tier.
+const FEW: usize = 1;
 
 /// What all runs share.
 #[derive(Debug)]
@@ -75,12 +89,15 @@ struct Lab {
     kept: PathBuf,
     // In the order in which they end.
     postgres: Postgres,
-    _control: Control,
+    control: Control,
 }
 
 impl Lab {
-    fn open() -> Result<Self> {
-        let (operator, runner) = programs()?;
+    fn open(programs: Option<&Path>) -> Result<Self> {
+        let (operator, runner) = match programs {
+            Some(dir) => (dir.join("accord-operator"), dir.join("accord-runner")),
+            None => built()?,
+        };
         let control = Control::start()?;
         // A build during the run changes nothing in it.
         let copy = |program: &Path| -> Result<PathBuf> {
@@ -89,12 +106,12 @@ impl Lab {
             Ok(to)
         };
         Ok(Self {
-            api: Control::api(),
+            api: Control::api().patient(),
             operator: copy(&operator)?,
             runner: copy(&runner)?,
             kept: paths::ensure(&target().join("chaos"))?,
             postgres: Postgres::start()?,
-            _control: control,
+            control,
         })
     }
 
@@ -113,7 +130,7 @@ fn target() -> PathBuf {
 }
 
 /// The operator and the runner of this checkout, built as tests are.
-fn programs() -> Result<(PathBuf, PathBuf)> {
+fn built() -> Result<(PathBuf, PathBuf)> {
     let cargo = find("cargo").context("there is no `cargo` on the PATH")?;
     progress::during("building the operator and the runner", "", || {
         Cmd::new(cargo)
@@ -136,46 +153,52 @@ fn programs() -> Result<(PathBuf, PathBuf)> {
 
 /// Runs; true when all came to the same end as the one without faults.
 pub fn run(options: &Options) -> Result<bool> {
-    let lab = Lab::open()?;
+    let lab = Lab::open(options.programs.as_deref())?;
     let calm = calm(&lab)?;
-    let runs = match &options.plan {
-        Some(file) => vec![Run {
-            family: "file",
-            plan: Plan::read(file)?,
-        }],
-        None => plans::choose(
-            &plans::all(&calm.seen),
-            &options.families,
-            options.points,
-            options.seed,
-        )?,
+    let mut runs = match &options.plan {
+        Some(file) => vec![plans::of_file(Plan::read(file)?)],
+        None => plans::choose(&calm, &options.families, options.points, options.seed)?,
     };
+    without_clocks(&mut runs);
     if options.list {
         for run in &runs {
-            println!("{:<8} {}", run.family, run.plan.name);
+            let families: Vec<&str> = run.parts.iter().map(|part| part.family).collect();
+            println!("{:<32} {}", run.plan.name, families.join(" "));
         }
         return Ok(true);
     }
     let begun = Instant::now();
-    let tally = work_off(&lab, &calm, &runs, options.limit);
+    let tally = work_off(&lab, &calm, &runs, options);
     println!("{}", tally.table(&calm));
     if options.record {
-        tally.record(&calm)?;
+        tally.record(&calm, begun.elapsed())?;
     }
     println!("{}", tally.total(begun.elapsed()));
     Ok(tally.is_good())
 }
 
+/// Where no clock can be moved, nothing is shown about clocks.
+fn without_clocks(runs: &mut Vec<Run>) {
+    if operator::clock_mover().is_some() {
+        return;
+    }
+    let before = runs.len();
+    runs.retain(|run| run.plan.copies.iter().all(|copy| copy.clock.is_empty()));
+    if runs.len() < before {
+        progress::say("no clock can be moved here, runs are left out: apt-get install faketime");
+    }
+}
+
 /// A few runs of the kinds that take no longer than the history itself, always the same ones; how many there were.
 pub(crate) fn few() -> Result<usize> {
-    let lab = Lab::open()?;
+    let lab = Lab::open(None)?;
     let calm = calm(&lab)?;
-    let families = ["kill", "error", "stale"].map(str::to_owned);
-    let runs = plans::choose(&plans::all(&calm.seen), &families, Some(FEW), 1)?;
+    let families = ["kill", "error", "stale", "two"].map(str::to_owned);
+    let runs = plans::choose(&calm, &families, Some(FEW), 1)?;
     let begun = Instant::now();
-    let tally = work_off(&lab, &calm, &runs, None);
+    let tally = work_off(&lab, &calm, &runs, &Options::default());
     ensure!(tally.is_good(), "{}", tally.total(begun.elapsed()));
-    Ok(tally.runs())
+    Ok(tally.points())
 }
 
 /// The history without faults: the measure of all others.
@@ -183,7 +206,7 @@ fn calm(lab: &Lab) -> Result<Outcome> {
     progress::say("the control plane is up; first the history without faults");
     let plan = Plan {
         name: "calm".into(),
-        faults: Vec::new(),
+        ..Plan::default()
     };
     let calm = history::go_through(lab, "chaos-calm", &plan)?;
     progress::say(&format!(
@@ -195,34 +218,46 @@ fn calm(lab: &Lab) -> Result<Outcome> {
     Ok(calm)
 }
 
-/// Goes through the runs, some at a time: each has a namespace, a proxy and an operator of its own, so that no count
-/// sees another's requests.
-fn work_off(lab: &Lab, calm: &Outcome, runs: &[Run], limit: Option<Duration>) -> Tally {
+/// Goes through the runs: first those that have to be alone, then some at a time. Each has a namespace, a proxy and an
+/// operator of its own, so that no count sees another's requests.
+fn work_off(lab: &Lab, calm: &Outcome, runs: &[Run], options: &Options) -> Tally {
     let begun = Instant::now();
-    let next = AtomicUsize::new(0);
+    let in_time = || options.limit.is_none_or(|limit| begun.elapsed() < limit);
     let tally = Mutex::new(Tally::default());
+    let (alone, beside): (Vec<&Run>, Vec<&Run>) = runs.iter().partition(|run| run.plan.is_alone());
+    for (n, run) in alone.into_iter().enumerate() {
+        if in_time() {
+            one(lab, calm, &format!("chaos-alone-{n}"), run, &tally, runs.len());
+        }
+    }
+    let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..options.at_once.unwrap_or(AT_ONCE) {
             scope.spawn(|| {
-                while limit.is_none_or(|limit| begun.elapsed() < limit) {
+                while in_time() {
                     let n = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(run) = runs.get(n) else { return };
-                    let outcome = history::go_through(lab, &format!("chaos-{n}"), &run.plan);
-                    let broken = match &outcome {
-                        Ok(outcome) => judge::faults(calm, outcome),
-                        Err(error) => vec![format!("{error:#}")],
-                    };
-                    if !broken.is_empty() {
-                        tell(lab, run, &broken);
-                    }
-                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                    tally.add(run, outcome.ok().as_ref(), &broken);
-                    progress::live_line(&format!("{} of {} runs", tally.runs(), runs.len()));
+                    let Some(run) = beside.get(n) else { return };
+                    one(lab, calm, &format!("chaos-{n}"), run, &tally, runs.len());
                 }
             });
         }
     });
     tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Goes through one run, and judges it.
+fn one(lab: &Lab, calm: &Outcome, namespace: &str, run: &Run, tally: &Mutex<Tally>, all: usize) {
+    let outcome = history::go_through(lab, namespace, &run.plan);
+    let broken = match &outcome {
+        Ok(outcome) => judge::faults(calm, &run.plan, outcome),
+        Err(error) => vec![format!("{error:#}")],
+    };
+    if !broken.is_empty() {
+        tell(lab, run, &broken);
+    }
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.add(run, outcome.ok().as_ref(), &broken);
+    progress::live_line(&format!("{} of {all} lives", tally.lives()));
 }
 
 /// Says what is wrong with a run, and how it is repeated.

@@ -15,9 +15,12 @@ use super::api::Api;
 use super::app::{App, Sessions};
 use super::container::{Container, items};
 use super::control::PLACE;
+use super::follow::{Change, follow};
 use super::job::{self, Ended, Process};
+use super::steps::NAME;
+use super::traffic::Traffic;
 
-const NAME: &str = "played";
+const NODE: &str = "played";
 /// When a pod that couldn't be started is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -36,6 +39,8 @@ pub(crate) struct Setting {
     pub(crate) dir: PathBuf,
     /// The program `accord-runner`.
     pub(crate) runner: PathBuf,
+    /// Is told which pods are ready.
+    pub(crate) traffic: Traffic,
 }
 
 enum News {
@@ -79,8 +84,31 @@ impl Node {
         };
         let ending = Arc::clone(&over);
         std::thread::spawn(move || player.play(&receiver, &ending));
+        let below = |kind: &str| format!("/api/v1/namespaces/{}/{kind}", setting.namespace);
+        let (api, pods, services) = (setting.api, below("pods"), below("services"));
         let ending = Arc::clone(&over);
-        std::thread::spawn(move || follow(&setting, &sender, &ending));
+        std::thread::spawn(move || {
+            follow(api, &pods, &ending, |change| {
+                let news = match change {
+                    Change::Is(pod) => News::Pod(pod),
+                    Change::Gone(pod) => News::Gone(uid_of(&pod)),
+                };
+                sender.send(news).is_ok()
+            });
+        });
+        let (ending, traffic) = (Arc::clone(&over), setting.traffic);
+        std::thread::spawn(move || {
+            follow(api, &services, &ending, |change| {
+                match change {
+                    Change::Is(service) if service["metadata"]["name"] == NAME => {
+                        traffic.service(Some(&service));
+                    }
+                    Change::Gone(service) if service["metadata"]["name"] == NAME => traffic.service(None),
+                    _ => {}
+                }
+                true
+            });
+        });
         Self { over }
     }
 }
@@ -91,39 +119,18 @@ impl Drop for Node {
     }
 }
 
-/// Tells of each pod of the namespace.
-fn follow(setting: &Setting, news: &Sender<News>, over: &AtomicBool) {
-    let path = format!("/api/v1/namespaces/{}/pods", setting.namespace);
-    while !over.load(Ordering::Relaxed) {
-        // From the beginning: what is there comes first, as `ADDED`.
-        let told = setting
-            .api
-            .watch(&format!("{path}?watch=1&timeoutSeconds=60"), |mut event| {
-                let pod = event["object"].take();
-                let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-                let told = match event["type"].as_str() {
-                    Some("ADDED" | "MODIFIED") => news.send(News::Pod(pod)),
-                    Some("DELETED") => news.send(News::Gone(uid)),
-                    _ => return false,
-                };
-                told.is_ok() && !over.load(Ordering::Relaxed)
-            });
-        if told.is_err() {
-            std::thread::sleep(AGAIN);
-        }
-    }
-}
-
 impl Player {
     fn play(mut self, news: &Receiver<News>, over: &AtomicBool) {
         while !over.load(Ordering::Relaxed) {
             match news.recv_timeout(AGAIN) {
                 Ok(News::Pod(pod)) => {
                     let uid = uid_of(&pod);
+                    self.setting.traffic.pod(&pod);
                     self.pods.insert(uid.clone(), pod);
                     self.look_at(&uid);
                 }
                 Ok(News::Gone(uid)) => {
+                    self.setting.traffic.gone(&uid);
                     self.pods.remove(&uid);
                     self.started.remove(&uid);
                 }
@@ -161,7 +168,7 @@ impl Player {
         }
         if pod["spec"]["nodeName"].is_null() {
             let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]},
-                "target": {"apiVersion": "v1", "kind": "Node", "name": NAME}});
+                "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}});
             let _ = self.setting.api.create(&format!("{path}/binding"), &binding);
             return;
         }

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use super::history::Outcome;
 use super::judge;
+use super::outcome::Outcome;
+use super::page::recorded;
 use super::plans::{FAMILIES, Run};
 use crate::{paths, progress};
 
-/// Between these lines of the page stands what the last recorded run wrote.
-const BEGIN: &str = "<!-- made by `cargo xtask chaos --record` -->\n";
-const END: &str = "<!-- end -->";
-
-/// One family's runs.
+/// One family's.
 #[derive(Debug, Clone, Copy, Default)]
 struct Row {
-    runs: usize,
-    points: u32,
-    /// Runs whose fault never came: the history had fewer such requests.
+    /// Faults that were planned, and those that came.
+    points: usize,
+    came: u32,
+    /// Points whose fault never came: the life had fewer such requests.
     unmet: usize,
+    /// Lives that met one.
+    lives: usize,
     failed: usize,
     most_writes: usize,
     longest: Duration,
@@ -31,42 +31,69 @@ struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     rows: BTreeMap<&'static str, Row>,
+    lives: usize,
     failed: Vec<String>,
 }
 
 impl Tally {
     /// Counts a run; without an outcome it didn't come to its end.
     pub(super) fn add(&mut self, run: &Run, outcome: Option<&Outcome>, broken: &[String]) {
-        let row = self.rows.entry(run.family).or_default();
-        row.runs += 1;
-        if let Some(outcome) = outcome {
-            row.points += outcome.happened;
-            row.unmet += usize::from(outcome.happened == 0);
-            row.most_writes = row.most_writes.max(judge::writes(&outcome.seen));
-            row.longest = row.longest.max(outcome.took);
+        self.lives += 1;
+        let mut came = outcome.map_or(&[][..], |o| &o.came).iter().copied();
+        let mut met: Vec<&'static str> = Vec::new();
+        for part in &run.parts {
+            let of_part: Vec<u32> = came.by_ref().take(part.faults).collect();
+            let row = self.rows.entry(part.family).or_default();
+            let last = of_part.last().copied().unwrap_or(0);
+            // What is wrong with a whole life has no number.
+            let (points, times, unmet) = match (part.faults, part.is_one) {
+                (0, _) => (1, 1, 0),
+                (_, true) => (1, last.min(1), usize::from(last == 0)),
+                (n, false) => (
+                    n,
+                    of_part.iter().sum(),
+                    of_part.iter().filter(|c| **c == 0).count(),
+                ),
+            };
+            row.points += points;
+            row.came += times;
+            row.unmet += if outcome.is_some() { unmet } else { 0 };
+            if !met.contains(&part.family) {
+                met.push(part.family);
+                row.lives += 1;
+                row.failed += usize::from(!broken.is_empty());
+            }
+            if let Some(outcome) = outcome {
+                row.most_writes = row.most_writes.max(judge::writes(&outcome.seen));
+                row.longest = row.longest.max(outcome.took);
+            }
         }
         if !broken.is_empty() {
-            row.failed += 1;
             self.failed.push(run.plan.name.clone());
         }
     }
 
-    pub(super) fn runs(&self) -> usize {
-        self.rows.values().map(|r| r.runs).sum()
+    pub(super) fn lives(&self) -> usize {
+        self.lives
+    }
+
+    pub(super) fn points(&self) -> usize {
+        self.rows.values().map(|r| r.points).sum()
     }
 
     pub(super) fn is_good(&self) -> bool {
-        self.failed.is_empty() && self.runs() > 0
+        self.failed.is_empty() && self.lives > 0
     }
 
     /// The table in Markdown, which reads well as it is.
     pub(super) fn table(&self, calm: &Outcome) -> String {
         let mut text = String::from(
-            "| what went wrong | runs | faults | never came | most writes | longest | failed |\n|---|---|---|---|---|---|---|\n",
+            "| what went wrong | points | faults | never came | lives | most writes | longest life | lives that failed |\n\
+             |---|---|---|---|---|---|---|---|\n",
         );
         let _ = writeln!(
             text,
-            "| nothing | 1 | 0 | 0 | {} | {} | 0 |",
+            "| nothing | 0 | 0 | 0 | 1 | {} | {} | 0 |",
             judge::writes(&calm.seen),
             progress::clock(calm.took)
         );
@@ -77,10 +104,11 @@ impl Tally {
                 .map_or(*family, |(_, words)| *words);
             let _ = writeln!(
                 text,
-                "| `{family}`: {words} | {} | {} | {} | {} | {} | {} |",
-                row.runs,
+                "| `{family}`: {words} | {} | {} | {} | {} | {} | {} | {} |",
                 row.points,
+                row.came,
                 row.unmet,
+                row.lives,
                 row.most_writes,
                 progress::clock(row.longest),
                 row.failed
@@ -91,10 +119,11 @@ impl Tally {
 
     /// The last line.
     pub(super) fn total(&self, took: Duration) -> String {
-        let points: u32 = self.rows.values().map(|r| r.points).sum();
+        let came: u32 = self.rows.values().map(|r| r.came).sum();
         let mut text = format!(
-            "{} runs, {points} faults, {} failed in {}",
-            self.runs(),
+            "{} lives, {} points, {came} faults, {} failed in {}",
+            self.lives,
+            self.points(),
             self.failed.len(),
             progress::clock(took)
         );
@@ -105,73 +134,81 @@ impl Tally {
     }
 
     /// Puts the table into the page. Families that this run left out keep their rows.
-    pub(super) fn record(&self, calm: &Outcome) -> Result<()> {
+    pub(super) fn record(&self, calm: &Outcome, took: Duration) -> Result<()> {
         let page = paths::checkout().join("operator/docs/reliability.md");
         let text = paths::read(&page)?;
-        paths::write(&page, recorded(&text, &self.table(calm))?)
+        let families: Vec<&str> = self.rows.keys().copied().collect();
+        let run = format!("`{}`: {}", families.join("`, `"), self.total(took));
+        paths::write(&page, recorded(&text, &self.table(calm), &run)?)
     }
-}
-
-/// The page with another table between the marks, and a line below it that adds up the rows.
-fn recorded(page: &str, table: &str) -> Result<String> {
-    let (before, rest) = page
-        .split_once(BEGIN)
-        .context("reliability.md has no place for the table")?;
-    let (old, after) = rest
-        .split_once(END)
-        .context("the place for the table in reliability.md has no end")?;
-    let family = |row: &str| -> Option<String> {
-        let (name, _) = row.strip_prefix("| `")?.split_once('`')?;
-        Some(name.to_owned())
-    };
-    let (head, rows): (Vec<&str>, Vec<&str>) = table.lines().partition(|line| family(line).is_none());
-    let mut by_family: BTreeMap<String, &str> = BTreeMap::new();
-    for row in old.lines().chain(rows) {
-        by_family.extend(family(row).map(|name| (name, row)));
-    }
-    let sum = |column: usize| -> u64 {
-        let cells = by_family.values().filter_map(|row| row.split('|').nth(column));
-        cells.filter_map(|cell| cell.trim().parse::<u64>().ok()).sum()
-    };
-    let mut lines = head;
-    lines.extend(by_family.values());
-    let total = format!("{} runs, {} faults, {} failed.", sum(2), sum(3), sum(7));
-    Ok(format!(
-        "{before}{BEGIN}\n{}\n\n{total}\n\n{END}{after}",
-        lines.join("\n")
-    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Plan;
+    use super::super::plans::Part;
     use super::*;
 
+    fn outcome(came: &[u32]) -> Outcome {
+        Outcome {
+            rests: Vec::new(),
+            ledger: Vec::new(),
+            commands: 0,
+            seen: Vec::new(),
+            told: [].into(),
+            came: came.to_vec(),
+            kills: 0,
+            deaths: 0,
+            unserved: Duration::ZERO,
+            took: Duration::from_secs(9),
+        }
+    }
+
+    fn run(parts: &[(&'static str, usize, bool)]) -> Run {
+        let part = |&(family, faults, is_one)| Part {
+            family,
+            faults,
+            is_one,
+        };
+        Run {
+            plan: Plan {
+                name: "a-life".into(),
+                ..Plan::default()
+            },
+            parts: parts.iter().map(part).collect(),
+        }
+    }
+
     #[test]
-    fn a_new_row_takes_the_place_of_its_familys_and_the_others_stay() {
-        let head = "| what | runs | faults | x | y | z | failed |\n|---|---|---|---|---|---|---|";
-        let page = format!("# Page\n\n{BEGIN}No run yet.\n{END}\n\nMore.\n");
-        let first = format!(
-            "{head}\n| `kill`: k | 2 | 3 | 0 | 9 | 1s | 0 |\n| `stale`: s | 1 | 1 | 0 | 9 | 1s | 1 |\n"
+    fn a_point_of_two_faults_is_one_and_counts_when_its_last_came() {
+        let mut tally = Tally::default();
+        let life = run(&[("kill", 1, true), ("stale", 2, true), ("kill", 1, true)]);
+        tally.add(&life, Some(&outcome(&[1, 1, 0, 1])), &[]);
+        let table = tally.table(&outcome(&[]));
+        assert!(table.contains("lives | most writes"), "{table}");
+        let row = |family: &str| -> String {
+            let found = table.lines().find(|l| l.contains(&format!("`{family}`")));
+            found.unwrap().rsplit(" | ").skip(2).collect::<Vec<_>>().join(" ")
+        };
+        assert!(row("kill").starts_with("0 1 0 2 2 "), "{}", row("kill"));
+        assert!(row("stale").starts_with("0 1 1 0 1 "), "{}", row("stale"));
+        assert!(tally.is_good());
+    }
+
+    #[test]
+    fn what_is_wrong_all_the_time_is_counted_each_time_and_a_failure_is_named() {
+        let mut tally = Tally::default();
+        tally.add(&run(&[("kills", 1, false)]), Some(&outcome(&[17])), &[]);
+        tally.add(
+            &run(&[("two", 0, false)]),
+            Some(&outcome(&[])),
+            &["broken".into()],
         );
-        let page = recorded(&page, &first).unwrap();
-        assert!(page.contains("3 runs, 4 faults, 1 failed."), "{page}");
-        let page = recorded(
-            &page,
-            &format!("{head}\n| `stale`: s | 4 | 8 | 0 | 9 | 1s | 0 |\n"),
-        )
-        .unwrap();
+        let total = tally.total(Duration::from_mins(1));
         assert!(
-            page.contains("`kill`: k | 2 |") && page.contains("`stale`: s | 4 |"),
-            "{page}"
+            total.contains("2 lives, 2 points, 18 faults, 1 failed"),
+            "{total}"
         );
-        assert!(
-            page.contains("6 runs, 11 faults, 0 failed.") && !page.contains("s | 1 |"),
-            "{page}"
-        );
-        assert!(
-            page.ends_with("<!-- end -->\n\nMore.\n") && !page.contains("No run yet"),
-            "{page}"
-        );
-        assert!(recorded("# Page", "new").is_err());
+        assert!(total.ends_with(": a-life") && !tally.is_good(), "{total}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// Between two looks at whether it is so.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Tries until there is nothing in the way; an error at the limit says what it was last.
 pub(super) fn until(

@@ -93,10 +93,12 @@ struct ChaosArgs {
     /// Only the run that this file describes: a failed one is kept.
     #[arg(long, value_name = "FILE")]
     plan: Option<std::path::PathBuf>,
-    /// Only this family of faults; may be repeated: kill, kills, error, errors, watch, stale.
+    /// Only this family of faults; may be repeated: kill, error, watch, stale, kills, errors, slow, pause, two, clock,
+    /// restart.
     #[arg(long, value_name = "NAME")]
     family: Vec<String>,
-    /// Only so many runs of each family, drawn by the seed. Without it: all, which takes hours.
+    /// Only so many runs of each family, and of single faults so many for each step, drawn by the seed. Without it: all,
+    /// which takes hours.
     #[arg(long, value_name = "NUMBER")]
     points: Option<usize>,
     /// The same seed draws the same runs.
@@ -111,6 +113,12 @@ struct ChaosArgs {
     /// Write the table into operator/docs/reliability.md.
     #[arg(long)]
     record: bool,
+    /// The directory of another accord-operator and accord-runner than those of this checkout, as they are built for tests.
+    #[arg(long, value_name = "DIRECTORY")]
+    programs: Option<std::path::PathBuf>,
+    /// So many lives go on at a time; 5 where nothing is said.
+    #[arg(long, value_name = "NUMBER")]
+    at_once: Option<usize>,
 }
 
 #[derive(Subcommand)]
@@ -159,6 +167,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
                 limit: args.limit.map(std::time::Duration::from_mins),
                 list: args.list,
                 record: args.record,
+                programs: args.programs.clone(),
+                at_once: args.at_once,
             };
             Ok(exit_code(chaos::run(&options)?))
         }
