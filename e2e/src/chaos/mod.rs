@@ -23,6 +23,7 @@ mod outcome;
 mod page;
 mod plan;
 mod plans;
+mod pod;
 mod points;
 mod proxy;
 mod report;

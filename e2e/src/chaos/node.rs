@@ -13,10 +13,11 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 use super::app::{App, Sessions};
-use super::container::{Container, items};
+use super::container::Container;
 use super::control::PLACE;
 use super::follow::{Change, follow};
 use super::job::{self, Ended, Process};
+use super::pod::{conditions, gates_are_open, is_true, uid_of};
 use super::steps::NAME;
 use super::traffic::Traffic;
 
@@ -270,33 +271,6 @@ impl Player {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         format!("/api/v1/namespaces/{}/pods/{name}", self.setting.namespace)
     }
-}
-
-fn uid_of(pod: &Value) -> String {
-    pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
-}
-
-/// True when a condition of a pod is.
-pub(crate) fn is_true(pod: &Value, kind: &str) -> bool {
-    items(&pod["status"]["conditions"])
-        .iter()
-        .any(|c| c["type"] == kind && c["status"] == "True")
-}
-
-fn gates_are_open(pod: &Value) -> bool {
-    items(&pod["spec"]["readinessGates"])
-        .iter()
-        .all(|gate| is_true(pod, gate["conditionType"].as_str().unwrap_or_default()))
-}
-
-/// The kubelet's own; those of others stay as they are.
-fn conditions(containers: bool, pod: bool) -> Value {
-    let word = |holds: bool| if holds { "True" } else { "False" };
-    json!([
-        {"type": "Initialized", "status": "True"},
-        {"type": "ContainersReady", "status": word(containers)},
-        {"type": "Ready", "status": word(pod)},
-    ])
 }
 
 /// An address of loopback that no other pod of this process had.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::node::is_true;
+use super::pod::is_true;
 
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone, Default)]
