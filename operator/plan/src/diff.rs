@@ -7,7 +7,7 @@
 use accord_crds::Quantity;
 use serde_json::{Map, Value};
 
-use crate::key::Object;
+use crate::key::{Kind, Object};
 use crate::outcome::Action;
 
 /// The write that makes `live` as desired; `None` when it is.
@@ -20,6 +20,9 @@ pub fn change(desired: &Object, live: Option<&Object>) -> Option<Action> {
     }
     match compare(&mut Vec::new(), &desired.value, &live.value) {
         Difference::None => None,
+        // What a record holds may not change, and is compared byte by byte: server-side apply would write `&`, `<` and `>`
+        // in another way than they were sent, and be refused for ever. A PUT sends them as they were.
+        _ if desired.key.kind == Kind::ControllerRevision => Some(replacement(desired, live, false)),
         Difference::Owned => Some(Action::Apply(desired.clone())),
         Difference::Foreign => Some(replacement(desired, live, false)),
     }
@@ -251,6 +254,20 @@ mod tests {
         );
         assert_eq!(put.value["containers"][0]["tty"], true);
         assert_eq!(put.resource_version(), "7");
+    }
+
+    #[test]
+    fn a_record_is_never_applied() {
+        let record = |number: i64, version: &str| Object {
+            key: ObjectKey::new(Kind::ControllerRevision, "blue-1"),
+            value: json!({"metadata": {"resourceVersion": version}, "revision": number,
+                "data": {"migration": {"command": ["sh", "-c", "a && b"]}}}),
+        };
+        let Some(Action::Replace(put)) = change(&record(3, ""), Some(&record(1, "7"))) else {
+            panic!("not replaced")
+        };
+        assert_eq!(put.value["revision"], 3);
+        assert_eq!(put.value["data"]["migration"]["command"][2], "a && b");
     }
 
     #[test]
