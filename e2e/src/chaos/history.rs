@@ -223,26 +223,14 @@ impl<'l> Run<'l> {
             "/api/v1/namespaces/{}/pods?labelSelector=accord.dev/role%3Dserver",
             self.namespace
         );
+        // The status comes before the last writes (the revision's record, say), and who is at rest writes nothing. Nor does
+        // an operator that is misled: what stands still has to be what is to be.
+        let mut last = ((Value::Null, Vec::new()), 0);
         until(step.name, STEP, || {
-            if let Some(why) = step.unsettled(&self.service()?) {
+            if let Some(why) = self.unsettled(step, &pods)? {
                 return Ok(Err(why));
             }
-            let pods = self.api.list(&pods)?;
-            let there = pods.iter().all(|p| {
-                p["metadata"]["deletionTimestamp"].is_null()
-                    && p["spec"]["containers"][0]["image"] == image(step.image)
-                    && is_true(p, "Ready")
-            });
-            Ok(if there && pods.len() == step.replicas {
-                Ok(())
-            } else {
-                Err(format!("{} pods, ready and of the image: {there}", pods.len()))
-            })
-        })?;
-        // The status comes before the last writes (the revision's record, say), and who is at rest writes nothing.
-        let mut last = (Value::Null, 0);
-        until(step.name, STEP, || {
-            let (state, _) = canonical::state(self.api, &self.namespace)?;
+            let state = canonical::state(self.api, &self.namespace)?;
             let now = (state, judge::writes(&self.proxy.seen()));
             let same = now == last;
             last = now;
@@ -252,12 +240,27 @@ impl<'l> Run<'l> {
             std::thread::sleep(CALM);
             Ok(Err("it still changes, or is written to".to_owned()))
         })?;
-        let (state, secrets) = canonical::state(self.api, &self.namespace)?;
+        let ((state, secrets), _) = last;
         Ok(Rest {
             step: step.name,
             state,
             secrets,
         })
+    }
+
+    /// Why the service, or one of its pods, isn't yet as it is to be after a step.
+    fn unsettled(&self, step: &Step, pods: &str) -> Result<Option<String>> {
+        if let Some(why) = step.unsettled(&self.service()?) {
+            return Ok(Some(why));
+        }
+        let pods = self.api.list(pods)?;
+        let there = pods.iter().all(|p| {
+            p["metadata"]["deletionTimestamp"].is_null()
+                && p["spec"]["containers"][0]["image"] == image(step.image)
+                && is_true(p, "Ready")
+        });
+        let as_wanted = there && pods.len() == step.replicas;
+        Ok((!as_wanted).then(|| format!("{} pods, ready and of the image: {there}", pods.len())))
     }
 
     fn gone(&self) -> Result<Rest> {
