@@ -83,8 +83,8 @@ check "the policy's expressions fit the types" bash -c "[ -z \"\$('$KUBECTL' get
 check "Accord may read Secrets anywhere" may get secrets -n "$watched"
 check "Accord may not delete Secrets" refused may delete secrets -n "$watched"
 check "Accord may not delete claims" refused may delete persistentvolumeclaims -n "$watched"
-check "Accord may use its own Lease" may patch leases/accord -n "$ns"
-check "Accord may not use another's" refused may patch leases/other -n "$ns"
+check "Accord may use its own Lease" may update leases/accord -n "$ns"
+check "Accord may not use another's" refused may update leases/other -n "$ns"
 
 echo "Upgrade:"
 sed -i "s/^        description: An auth service whose replicas.*/        description: Newer words./" "$copy/accord/files/authservices.accord.dev.yaml"

@@ -11,6 +11,9 @@ pub(super) const NAME: &str = "login";
 pub(super) const CREATE: &str = "create";
 pub(super) const DELETE: &str = "delete";
 
+/// The conditions of the released revision: true after each step.
+const SERVING: [&str; 2] = ["WorkloadReady", "ReplicasAgree"];
+
 /// A change of the declaration, and what comes of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
@@ -108,6 +111,16 @@ impl Step {
             None => ready["status"] == "True",
             Some(reason) => ready["status"] == "False" && ready["reason"] == reason,
         };
+        // What holds the candidate up says nothing of those that serve.
+        let conditions = items(&status["conditions"]);
+        for kind in SERVING {
+            if conditions
+                .iter()
+                .all(|c| c["type"] != kind || c["status"] != "True")
+            {
+                return Some(format!("{kind} isn't true"));
+            }
+        }
         if as_expected && ready["observedGeneration"] == *generation && agree {
             return None;
         }
@@ -168,7 +181,9 @@ mod tests {
 
     fn service(ready: &str, reason: &str, agreeing: usize, candidate: &Value) -> Value {
         json!({"metadata": {"generation": 4}, "status": {
-            "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "", "observedGeneration": 4}],
+            "conditions": [
+                {"type": "Ready", "status": ready, "reason": reason, "message": "", "observedGeneration": 4},
+                {"type": "WorkloadReady", "status": "True"}, {"type": "ReplicasAgree", "status": "True"}],
             "consistency": {"agreeing": agreeing, "total": agreeing, "summary": ""}, "candidate": candidate}})
     }
 
@@ -181,6 +196,9 @@ mod tests {
         let withdrawn = json!({"state": "Withdrawn"});
         let failed = service("False", "MigrationFailed", 3, &withdrawn);
         assert_eq!(step("failing").unsettled(&failed), None);
+        let mut rolling = failed.clone();
+        rolling["status"]["conditions"][1]["status"] = "False".into();
+        assert!(step("failing").unsettled(&rolling).is_some());
         assert!(step("mended").unsettled(&failed).is_some());
         let good = service("True", "AsDeclared", 3, &Value::Null);
         assert_eq!(step("mended").unsettled(&good), None);
