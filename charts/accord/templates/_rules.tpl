@@ -49,7 +49,7 @@ No delete on Secrets and claims: what can't be made again isn't Accord's to lose
   verbs: [get, list, watch, create, patch, update]
 - apiGroups: [apps]
   resources: [controllerrevisions]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, update, delete]
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [list, watch]
