@@ -125,10 +125,10 @@ fn dependencies(place: &Place) -> Result<Count> {
 /// How many histories the core lives through.
 const HISTORIES: &str = "100000";
 
-/// The core's random histories, optimised: as many as there are cost a tenth of what they would in the unit tests.
+/// The core's random histories, optimised: not so, each takes several times as long.
 fn histories(place: &Place) -> Result<Count> {
     if place.fast {
-        return Ok(Count::skipped("--fast: takes a quarter of an hour"));
+        return Ok(Count::skipped("--fast: takes ten minutes"));
     }
     let command = cargo(&[
         "test",
@@ -142,7 +142,7 @@ fn histories(place: &Place) -> Result<Count> {
     ])?;
     progress::during(
         &format!("{HISTORIES} histories"),
-        "about 12 min on two cores",
+        "about 10 min on two cores",
         || logged(place, "histories", command.env("PROPTEST_CASES", HISTORIES)),
     )?;
     Ok(Count::passed(1))

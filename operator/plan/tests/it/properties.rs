@@ -291,7 +291,7 @@ fn branch() -> impl Strategy<Value = Branch> {
     (any::<usize>(), events).prop_map(|(after, events)| Branch { after, events })
 }
 
-/// Histories that share a beginning: the first costs as much as twenty that branch off.
+/// Histories that share a beginning: to bring a service up isn't paid for in each.
 const BRANCHES: usize = 49;
 
 /// A beginning, to its end, and what branches off from it.
