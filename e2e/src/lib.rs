@@ -22,6 +22,7 @@ pub mod paths;
 mod process;
 pub mod progress;
 mod rights;
+pub mod sbom;
 pub mod scenarios;
 pub mod testing;
 pub mod wait;

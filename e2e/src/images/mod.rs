@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+pub(crate) use self::operator::BINARIES as OPERATOR_BINARIES;
 use self::store::Builder;
 
 /// An image of this project.

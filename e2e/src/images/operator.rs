@@ -10,7 +10,7 @@ use crate::digest::Key;
 use crate::exec::{Cmd, find};
 use crate::{paths, progress};
 
-const BINARIES: [&str; 2] = ["accord-operator", "accord-runner"];
+pub(crate) const BINARIES: [&str; 2] = ["accord-operator", "accord-runner"];
 /// What of a checkout goes into them.
 const PACKAGES: [&str; 5] = [
     "accord-crds",

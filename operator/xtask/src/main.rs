@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use accord_e2e::cluster::Cluster;
 use accord_e2e::images::Image;
-use accord_e2e::{chaos, demo, embedded, incidents, mutations, progress, scenarios, testing};
+use accord_e2e::{chaos, demo, embedded, incidents, mutations, progress, sbom, scenarios, testing};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
@@ -39,6 +39,8 @@ enum Command {
         /// demo needs.
         names: Vec<String>,
     },
+    /// Writes what the operator's image is made of to target/sbom, as CycloneDX JSON.
+    Sbom,
     /// Runs every test, from fast to real; the last line counts them.
     Test(TestArgs),
     /// Puts bugs in on purpose, on a copy of the checkout, and sees that each is caught by its test.
@@ -155,6 +157,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Command::Cluster(command) => cluster(command),
         Command::Demo(args) => show(cli, args),
         Command::Images { names } => images(cli, names),
+        Command::Sbom => bills(),
         Command::Test(args) => test(cli, args),
         Command::Mutations { list: true, .. } => mutations::list().map(|()| ExitCode::SUCCESS),
         Command::Mutations { names, .. } => Ok(exit_code(mutations::run(names)?)),
@@ -237,6 +240,18 @@ fn images(cli: &Cli, names: &[String]) -> Result<ExitCode> {
             Some(loaded) => progress::say(&format!("{} is on the cluster", loaded.reference)),
             None => progress::say(&format!("{name}: this cluster pulls the public image")),
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bills() -> Result<ExitCode> {
+    for bill in sbom::write()? {
+        progress::say(&format!(
+            "{}: {} crates linked, {} others that build it",
+            bill.file.display(),
+            bill.linked,
+            bill.building
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
