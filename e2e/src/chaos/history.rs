@@ -12,16 +12,19 @@ use super::Lab;
 use super::api::Api;
 use super::canonical;
 use super::control::Control;
+use super::logins::{Counts, Logins};
 use super::node::{Node, Setting as NodeSetting};
 use super::operator::{Operator, Setting as OperatorSetting};
 use super::outcome::{Outcome, Rest};
 use super::plan::Plan;
 use super::pod::is_true;
 use super::proxy::{Proxy, Seen};
+use super::random::seed_of;
 use super::request::Verb;
 use super::steps::{self, CHANGES, DELETE, FIRST, NAME, Step, image};
 use super::traffic::Traffic;
 use super::until::until;
+use super::visit;
 use super::{clock, judge};
 use crate::exec::last_lines;
 use crate::paths;
@@ -40,6 +43,7 @@ struct Run<'l> {
     proxy: Proxy,
     operators: Vec<Arc<Operator>>,
     traffic: Traffic,
+    logins: Logins,
     _node: Node,
 }
 
@@ -49,6 +53,7 @@ struct Whole {
     ledger: Vec<String>,
     commands: usize,
     unserved: Duration,
+    logins: Counts,
 }
 
 /// Goes through the whole history under a plan. The error of a failed run holds the end of the operator's log.
@@ -66,6 +71,7 @@ pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan) -> Result<Outc
         ledger: whole.ledger,
         commands: whole.commands,
         unserved: whole.unserved,
+        logins: whole.logins,
         kills: run.kills(),
         deaths: run.operators.iter().map(|o| o.deaths()).sum(),
         seen: run.proxy.seen(),
@@ -104,6 +110,8 @@ impl<'l> Run<'l> {
             let found = api.find(&format!("/api/v1/namespaces/{namespace}/serviceaccounts/default"))?;
             Ok(found.map_or_else(|| Err("none".to_owned()), |_| Ok(())))
         })?;
+        let user = format!("{} {}\n", visit::USER, visit::PASSWORD);
+        paths::write(&dir.join("users"), user)?;
         let traffic = Traffic::default();
         let node = Node::start(NodeSetting {
             api,
@@ -134,6 +142,7 @@ impl<'l> Run<'l> {
             plan,
             proxy,
             operators,
+            logins: Logins::start(traffic.clone(), seed_of(&plan.name)),
             traffic,
             _node: node,
         })
@@ -162,6 +171,7 @@ impl<'l> Run<'l> {
         }
         let ledger = self.ledger()?;
         let commands = std::fs::read_to_string(format!("{}.runs", self.users)).unwrap_or_default();
+        let logins = self.logins.end();
         let unserved = self.traffic.end();
         self.proxy.begin(DELETE);
         self.change(&json!({"spec": {"deletionPolicy": "Delete"}}))?;
@@ -182,6 +192,7 @@ impl<'l> Run<'l> {
             ledger,
             commands: commands.lines().count(),
             unserved,
+            logins,
         })
     }
 
@@ -207,6 +218,10 @@ impl<'l> Run<'l> {
         )
     }
 
+    fn pods(&self) -> String {
+        format!("/api/v1/namespaces/{}/pods", self.namespace)
+    }
+
     fn service(&self) -> Result<Value> {
         self.api.get(&format!("{}/{NAME}", self.services()))
     }
@@ -219,10 +234,7 @@ impl<'l> Run<'l> {
 
     /// Waits until the service is as declared, or held as it is to be, and nothing is on its way.
     fn rest(&self, step: &Step) -> Result<Rest> {
-        let pods = format!(
-            "/api/v1/namespaces/{}/pods?labelSelector=accord.dev/role%3Dserver",
-            self.namespace
-        );
+        let pods = format!("{}?labelSelector=accord.dev/role%3Dserver", self.pods());
         // The status comes before the last writes (the revision's record, say), and who is at rest writes nothing. Nor does
         // an operator that is misled: what stands still has to be what is to be.
         let mut last = ((Value::Null, Vec::new()), 0);
@@ -267,10 +279,13 @@ impl<'l> Run<'l> {
         until(DELETE, STEP, || {
             let (state, _) = canonical::state(self.api, &self.namespace)?;
             let left = state.as_object().map_or(0, serde_json::Map::len);
-            Ok(if left == 0 {
+            // The node has to be there for as long as they are.
+            let pods = self.api.list(&self.pods())?.len();
+            Ok(if left + pods == 0 {
                 Ok(())
             } else {
-                Err(format!("{left} objects are left: {}", canonical::names(&state)))
+                let names = canonical::names(&state);
+                Err(format!("{left} objects and {pods} pods are left: {names}"))
             })
         })?;
         Ok(Rest {

@@ -85,6 +85,7 @@ pub(super) fn faults(calm: &Outcome, plan: &Plan, run: &Outcome) -> Vec<String> 
             run.unserved.as_secs_f64()
         ));
     }
+    found.extend(run.logins.fault());
     if plan.is_led_by_one() {
         found.extend(usurped(&run.seen));
     }
@@ -152,6 +153,7 @@ fn lost(before: &[Secret], after: &[Secret]) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
+    use super::super::logins::Counts;
     use super::super::outcome::Rest;
     use super::super::plan::Copied;
     use super::super::request::Asked;
@@ -185,6 +187,11 @@ mod tests {
             kills: 0,
             deaths: 0,
             unserved: Duration::ZERO,
+            logins: Counts {
+                right: 9,
+                retried: 1,
+                ..Counts::default()
+            },
             took: Duration::ZERO,
         }
     }
@@ -218,7 +225,7 @@ mod tests {
     #[test]
     fn each_thing_that_must_hold_is_looked_at() {
         type Change = fn(&mut Outcome);
-        let broken: [(Change, &str); 11] = [
+        let broken: [(Change, &str); 14] = [
             (
                 |r| r.rests[1].state["deployments/login"]["spec"]["replicas"] = json!(1),
                 "replicas is 1",
@@ -245,6 +252,9 @@ mod tests {
                 |r| r.unserved = Duration::from_secs(2),
                 "without a ready pod for 2.0 s",
             ),
+            (|r| r.logins.wrong = 1, "of 11 logins 1 were answered wrongly"),
+            (|r| r.logins.failed = 2, "and 2 failed"),
+            (|r| r.logins = Counts::default(), "nobody logged in"),
         ];
         for (change, words) in broken {
             let said = said(change);

@@ -17,6 +17,7 @@ mod handling;
 mod history;
 mod job;
 mod judge;
+mod logins;
 mod node;
 mod operator;
 mod outcome;
@@ -26,12 +27,14 @@ mod plans;
 mod pod;
 mod points;
 mod proxy;
+mod random;
 mod report;
 mod request;
 mod steps;
 mod stores;
 mod traffic;
 mod until;
+mod visit;
 mod watch_faults;
 mod whole_lives;
 mod wire;
@@ -210,10 +213,15 @@ fn calm(lab: &Lab) -> Result<Outcome> {
         ..Plan::default()
     };
     let calm = history::go_through(lab, "chaos-calm", &plan)?;
+    // What doesn't even hold then is no measure.
+    let broken = judge::faults(&calm, &plan, &calm);
+    ensure!(broken.is_empty(), "without faults:\n{}", broken.join("\n"));
     progress::say(&format!(
-        "without faults: {} writes, {} requests, {}",
+        "without faults: {} writes, {} requests, {} logins ({} retried), {}",
         judge::writes(&calm.seen),
         calm.seen.len(),
+        calm.logins.all(),
+        calm.logins.retried,
         progress::clock(calm.took)
     ));
     Ok(calm)

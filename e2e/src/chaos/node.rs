@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use super::container::Container;
 use super::control::PLACE;
 use super::follow::{Change, follow};
 use super::job::{self, Ended, Process};
-use super::pod::{conditions, gates_are_open, is_true, uid_of};
+use super::pod::{conditions, drain, gates_are_open, is_true, uid_of};
 use super::steps::NAME;
 use super::traffic::Traffic;
 
@@ -62,6 +62,8 @@ struct Started {
     _runs: Runs,
     /// What was written of it last, but for the conditions.
     status: Value,
+    /// When it is told to end, once somebody wants it gone.
+    ends: Option<Instant>,
 }
 
 struct Player {
@@ -137,12 +139,8 @@ impl Player {
                 }
                 Ok(News::Ended(uid, ended)) => self.ended(&uid, &ended),
                 Err(RecvTimeoutError::Timeout) => {
-                    let waiting: Vec<String> = self
-                        .pods
-                        .keys()
-                        .filter(|uid| !self.started.contains_key(*uid))
-                        .cloned()
-                        .collect();
+                    let waits = |uid: &&String| self.started.get(*uid).is_none_or(|s| s.ends.is_some());
+                    let waiting: Vec<String> = self.pods.keys().filter(waits).cloned().collect();
                     for uid in waiting {
                         self.look_at(&uid);
                     }
@@ -160,6 +158,9 @@ impl Player {
         let path = self.path(&pod);
         let meta = &pod["metadata"];
         if meta["deletionTimestamp"].is_string() {
+            if self.is_draining(&pod) {
+                return;
+            }
             self.started.remove(uid);
             let at_once = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": uid}});
             let _ = self.setting.api.delete(&path, &at_once);
@@ -239,7 +240,21 @@ impl Player {
                 "containerID": format!("played://{uid}/0"), "started": true, "ready": is_server, "restartCount": 0,
                 "state": {"running": {}}}],
         });
-        Ok(Started { _runs: runs, status })
+        Ok(Started {
+            _runs: runs,
+            status,
+            ends: None,
+        })
+    }
+
+    /// True while a pod that is to go still does what it did: until its hook has ended.
+    fn is_draining(&mut self, pod: &Value) -> bool {
+        let Some(started) = self.started.get_mut(&uid_of(pod)) else {
+            return false;
+        };
+        let now = Instant::now();
+        let ends = *started.ends.get_or_insert_with(|| now + drain(pod));
+        now < ends
     }
 
     fn ended(&mut self, uid: &str, ended: &Ended) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::canonical::Secret;
+use super::logins::Counts;
 use super::proxy::{Seen, Told};
 
 /// A step, and what the service was like after it.
@@ -35,6 +36,8 @@ pub(super) struct Outcome {
     pub(super) deaths: u32,
     /// For how long, at most, no ready pod was behind the Service.
     pub(super) unserved: Duration,
+    /// What became of those who logged in meanwhile.
+    pub(super) logins: Counts,
     pub(super) took: Duration,
 }
 

@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::points::{self, Point};
+use super::random::Random;
 use super::{steps, whole_lives};
 
 /// Kinds of faults, with what a report says of each.
@@ -96,7 +97,7 @@ pub(super) fn choose(
     }
     let is_meant = |family: &str| families.is_empty() || families.iter().any(|f| f == family);
     let most = points.unwrap_or(usize::MAX);
-    let mut random = Random(seed);
+    let mut random = Random::of(seed);
     let mut single = points::all(calm);
     single.retain(|point| is_meant(point.family));
     let mut runs: Vec<(usize, Run)> = lives(&single, most, seed, &mut random)
@@ -168,32 +169,13 @@ pub(super) fn numbered(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Numbers that look random and are the same for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let high = usize::try_from(self.0 >> 33).unwrap_or(0);
-        high % limit.max(1)
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.below(last + 1));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
     use super::super::action::Action;
+    use super::super::logins::Counts;
     use super::super::proxy::Seen;
     use super::super::request::Asked;
     use super::*;
@@ -228,6 +210,7 @@ mod tests {
             kills: 0,
             deaths: 0,
             unserved: Duration::ZERO,
+            logins: Counts::default(),
             took: Duration::ZERO,
         }
     }

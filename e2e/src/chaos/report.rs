@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::judge;
+use super::logins::Counts;
 use super::outcome::Outcome;
 use super::page::recorded;
 use super::plans::{FAMILIES, Run};
@@ -25,6 +26,23 @@ struct Row {
     failed: usize,
     most_writes: usize,
     longest: Duration,
+    logins: Sum,
+}
+
+/// Logins of some lives.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    all: usize,
+    retried: usize,
+    lost: usize,
+}
+
+impl Sum {
+    fn add(&mut self, logins: &Counts) {
+        self.all += logins.all();
+        self.retried += logins.retried;
+        self.lost += logins.lost();
+    }
 }
 
 /// All runs.
@@ -32,6 +50,7 @@ struct Row {
 pub(super) struct Tally {
     rows: BTreeMap<&'static str, Row>,
     lives: usize,
+    logins: Sum,
     failed: Vec<String>,
 }
 
@@ -58,7 +77,8 @@ impl Tally {
             row.points += points;
             row.came += times;
             row.unmet += if outcome.is_some() { unmet } else { 0 };
-            if !met.contains(&part.family) {
+            let is_first = !met.contains(&part.family);
+            if is_first {
                 met.push(part.family);
                 row.lives += 1;
                 row.failed += usize::from(!broken.is_empty());
@@ -66,7 +86,13 @@ impl Tally {
             if let Some(outcome) = outcome {
                 row.most_writes = row.most_writes.max(judge::writes(&outcome.seen));
                 row.longest = row.longest.max(outcome.took);
+                if is_first {
+                    row.logins.add(&outcome.logins);
+                }
             }
+        }
+        if let Some(outcome) = outcome {
+            self.logins.add(&outcome.logins);
         }
         if !broken.is_empty() {
             self.failed.push(run.plan.name.clone());
@@ -88,14 +114,17 @@ impl Tally {
     /// The table in Markdown, which reads well as it is.
     pub(super) fn table(&self, calm: &Outcome) -> String {
         let mut text = String::from(
-            "| what went wrong | points | faults | never came | lives | most writes | longest life | lives that failed |\n\
-             |---|---|---|---|---|---|---|---|\n",
+            "| what went wrong | points | faults | never came | lives | most writes | longest life | logins | retried | failed | lives that failed |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         let _ = writeln!(
             text,
-            "| nothing | 0 | 0 | 0 | 1 | {} | {} | 0 |",
+            "| nothing | 0 | 0 | 0 | 1 | {} | {} | {} | {} | {} | 0 |",
             judge::writes(&calm.seen),
-            progress::clock(calm.took)
+            progress::clock(calm.took),
+            calm.logins.all(),
+            calm.logins.retried,
+            calm.logins.lost()
         );
         for (family, row) in &self.rows {
             let words = FAMILIES
@@ -104,13 +133,16 @@ impl Tally {
                 .map_or(*family, |(_, words)| *words);
             let _ = writeln!(
                 text,
-                "| `{family}`: {words} | {} | {} | {} | {} | {} | {} | {} |",
+                "| `{family}`: {words} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.points,
                 row.came,
                 row.unmet,
                 row.lives,
                 row.most_writes,
                 progress::clock(row.longest),
+                row.logins.all,
+                row.logins.retried,
+                row.logins.lost,
                 row.failed
             );
         }
@@ -121,10 +153,13 @@ impl Tally {
     pub(super) fn total(&self, took: Duration) -> String {
         let came: u32 = self.rows.values().map(|r| r.came).sum();
         let mut text = format!(
-            "{} lives, {} points, {came} faults, {} failed in {}",
+            "{} lives ({} failed), {} points, {came} faults, {} logins ({} retried, {} failed) in {}",
             self.lives,
-            self.points(),
             self.failed.len(),
+            self.points(),
+            self.logins.all,
+            self.logins.retried,
+            self.logins.lost,
             progress::clock(took)
         );
         if !self.failed.is_empty() {
@@ -160,6 +195,13 @@ mod tests {
             kills: 0,
             deaths: 0,
             unserved: Duration::ZERO,
+            logins: Counts {
+                right: 90,
+                retried: 3,
+                wrong: 1,
+                failed: 1,
+                ..Counts::default()
+            },
             took: Duration::from_secs(9),
         }
     }
@@ -188,10 +230,19 @@ mod tests {
         assert!(table.contains("lives | most writes"), "{table}");
         let row = |family: &str| -> String {
             let found = table.lines().find(|l| l.contains(&format!("`{family}`")));
-            found.unwrap().rsplit(" | ").skip(2).collect::<Vec<_>>().join(" ")
+            found.unwrap().rsplit(" | ").skip(1).collect::<Vec<_>>().join(" ")
         };
-        assert!(row("kill").starts_with("0 1 0 2 2 "), "{}", row("kill"));
-        assert!(row("stale").starts_with("0 1 1 0 1 "), "{}", row("stale"));
+        // From the right; logins of a life are there once for each of its families.
+        assert!(
+            row("kill").starts_with("2 3 95 9.0s 0 1 0 2 2 "),
+            "{}",
+            row("kill")
+        );
+        assert!(
+            row("stale").starts_with("2 3 95 9.0s 0 1 1 0 1 "),
+            "{}",
+            row("stale")
+        );
         assert!(tally.is_good());
     }
 
@@ -206,7 +257,7 @@ mod tests {
         );
         let total = tally.total(Duration::from_mins(1));
         assert!(
-            total.contains("2 lives, 2 points, 18 faults, 1 failed"),
+            total.contains("2 lives (1 failed), 2 points, 18 faults, 190 logins (6 retried, 4 failed) in"),
             "{total}"
         );
         assert!(total.ends_with(": a-life") && !tally.is_good(), "{total}");

@@ -142,7 +142,8 @@ pub(super) fn declaration() -> Value {
         "spec": {
             "framework": "Custom", "image": image(1), "hostnames": ["login.example.com"], "replicas": 2,
             "database": {"external": {"secretRef": {"name": "my-database"}}},
-            "server": {"port": super::app::PORT, "env": [users]},
+            // Replaced pods are waited for: shorter than where nobody says anything, and long enough for who hears late.
+            "server": {"port": super::app::PORT, "env": [users], "drainSeconds": 1},
             "bindings": [
                 {"env": "DATABASE_URL", "source": "database.uri"},
                 {"env": "SECRET_KEY", "source": "keys.active"},

@@ -1,13 +1,26 @@
-//! Where users would be sent: the pods that the Service selects and that are ready, as endpoints follow from them. Says
+//! Where users are sent: the pods that the Service selects and that are ready, as endpoints follow from them. Says
 //! for how long there were none, once there had been one.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::app::PORT;
 use super::pod::is_true;
+
+/// For so long users are still sent to a pod that is no longer ready: every node has to hear of it first.
+const HEARD_LATE: Duration = Duration::from_millis(300);
+
+#[derive(Debug)]
+struct Pod {
+    labels: BTreeMap<String, Value>,
+    address: Option<SocketAddr>,
+    /// Since when it isn't ready any more.
+    left: Option<Instant>,
+}
 
 /// See the module. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +30,8 @@ pub(crate) struct Traffic(Arc<Mutex<State>>);
 struct State {
     /// The Service's selector; none before there is one.
     selector: Option<BTreeMap<String, Value>>,
-    /// Labels of each pod that is ready and not on its way out, by its UID.
-    ready: BTreeMap<String, BTreeMap<String, Value>>,
+    /// The pods that are ready and not on their way out, or were until just now, by their UID.
+    pods: BTreeMap<String, Pod>,
     /// Somebody was served.
     begun: bool,
     /// Nobody has to be served any more.
@@ -32,18 +45,26 @@ impl Traffic {
     pub(crate) fn pod(&self, pod: &Value) {
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let serves = is_true(pod, "Ready") && pod["metadata"]["deletionTimestamp"].is_null();
+        let ip = pod["status"]["podIP"]
+            .as_str()
+            .and_then(|ip| ip.parse::<IpAddr>().ok());
         self.change(|state| {
             if serves {
-                state.ready.insert(uid, map(&pod["metadata"]["labels"]));
+                let ready = Pod {
+                    labels: map(&pod["metadata"]["labels"]),
+                    address: ip.map(|ip| SocketAddr::new(ip, PORT)),
+                    left: None,
+                };
+                state.pods.insert(uid, ready);
             } else {
-                state.ready.remove(&uid);
+                state.leave(&uid);
             }
         });
     }
 
     /// A pod that is gone.
     pub(crate) fn gone(&self, uid: &str) {
-        self.change(|state| drop(state.ready.remove(uid)));
+        self.change(|state| state.leave(uid));
     }
 
     /// The Service, as it is now.
@@ -54,26 +75,64 @@ impl Traffic {
     /// From now on nobody has to be served. For how long nobody was, at most.
     pub(crate) fn end(&self) -> Duration {
         self.change(|state| state.over = true);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).longest
+        self.state().longest
+    }
+
+    /// True once somebody could be served.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.state().begun
+    }
+
+    /// The pods that a new connection to the Service may be sent to now.
+    pub(crate) fn endpoints(&self) -> Vec<SocketAddr> {
+        let now = Instant::now();
+        let state = self.state();
+        let is_meant = |pod: &&Pod| {
+            let is_known = pod.left.is_none_or(|left| now - left < HEARD_LATE);
+            is_known && state.selects(pod)
+        };
+        let meant = state.pods.values().filter(is_meant);
+        meant.filter_map(|pod| pod.address).collect()
+    }
+
+    /// False for a pod that was taken out of the Service, whether all have heard of it or not.
+    pub(crate) fn is_behind(&self, address: SocketAddr) -> bool {
+        let state = self.state();
+        let mut pods = state.pods.values();
+        pods.any(|pod| pod.address == Some(address) && pod.left.is_none() && state.selects(pod))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         change(&mut state);
         state.look(Instant::now());
     }
 }
 
 impl State {
+    fn leave(&mut self, uid: &str) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.left.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn selects(&self, pod: &Pod) -> bool {
+        let selector = self.selector.as_ref();
+        selector.is_some_and(|s| s.iter().all(|(name, value)| pod.labels.get(name) == Some(value)))
+    }
+
     fn look(&mut self, now: Instant) {
         if let Some(since) = self.empty_since {
             self.longest = self.longest.max(now - since);
         }
-        let is_selected = |labels: &BTreeMap<String, Value>| {
-            let selector = self.selector.as_ref();
-            selector.is_some_and(|s| s.iter().all(|(name, value)| labels.get(name) == Some(value)))
-        };
-        let is_empty = !self.ready.values().any(is_selected);
+        self.pods
+            .retain(|_, pod| pod.left.is_none_or(|left| now - left < HEARD_LATE));
+        let mut pods = self.pods.values();
+        let is_empty = !pods.any(|pod| pod.left.is_none() && self.selects(pod));
         self.begun |= !is_empty;
         let counts = is_empty && self.begun && !self.over;
         self.empty_since = self.empty_since.filter(|_| counts).or(counts.then_some(now));
@@ -85,6 +144,30 @@ fn map(object: &Value) -> BTreeMap<String, Value> {
     entries
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
+}
+
+#[cfg(test)]
+impl Traffic {
+    /// To these addresses; those that follow are taken out just now.
+    pub(super) fn to(ready: &[SocketAddr], left: &[SocketAddr]) -> Self {
+        let traffic = Self::default();
+        let pod = |(address, left): (&SocketAddr, Option<Instant>)| {
+            let (labels, address) = (BTreeMap::new(), Some(*address));
+            let pod = Pod {
+                labels,
+                address,
+                left,
+            };
+            (format!("{address:?}"), pod)
+        };
+        let gone = left.iter().map(|address| (address, Some(Instant::now())));
+        let all = ready.iter().map(|address| (address, None)).chain(gone);
+        traffic.change(|state| {
+            state.selector = Some(BTreeMap::new());
+            state.pods.extend(all.map(pod));
+        });
+        traffic
+    }
 }
 
 #[cfg(test)]
@@ -132,5 +215,34 @@ mod tests {
         traffic.pod(&ending);
         std::thread::sleep(Duration::from_millis(5));
         assert_eq!(traffic.end(), Duration::ZERO);
+    }
+
+    #[test]
+    fn users_are_sent_to_what_is_selected_and_ready_and_a_little_longer_to_what_was() {
+        let traffic = Traffic::default();
+        let at = |uid: &str, revision: &str, ip: &str| {
+            let mut pod = pod(uid, revision, true);
+            pod["status"]["podIP"] = ip.into();
+            pod
+        };
+        traffic.pod(&at("a", "1", "127.0.0.1"));
+        traffic.pod(&at("b", "1", "127.0.0.2"));
+        traffic.pod(&at("c", "2", "127.0.0.3"));
+        assert!(traffic.endpoints().is_empty() && !traffic.has_begun());
+        traffic.service(Some(&selecting(&json!({"revision": "1"}))));
+        let [a, b, c] = [1, 2, 3].map(|n| SocketAddr::from(([127, 0, 0, n], PORT)));
+        assert_eq!(traffic.endpoints(), [a, b]);
+        assert!(traffic.has_begun() && traffic.is_behind(a) && !traffic.is_behind(c));
+        let mut unready = at("a", "1", "127.0.0.1");
+        unready["status"]["conditions"] = json!([]);
+        traffic.pod(&unready);
+        traffic.gone("a");
+        assert_eq!(traffic.endpoints(), [a, b], "nobody has heard of it");
+        assert!(!traffic.is_behind(a));
+        let begun = Instant::now();
+        while traffic.endpoints() != [b] {
+            assert!(begun.elapsed() < Duration::from_secs(10), "everybody has by now");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
