@@ -289,13 +289,15 @@ mod tests {
 
     #[test]
     fn a_ready_pod_that_does_not_answer_is_a_failure_at_once() {
-        for dead in [nobody(), server(|_| None).0] {
+        let (hangs_up, asked) = server(|_| None);
+        for dead in [nobody(), hangs_up] {
             let said = visit(&Traffic::to(&[dead], &[]), Random::of(1), PATIENCE);
             assert!(
                 matches!(&said, Visit::Failed(words) if words.contains("/login") && words.contains("(ready)")),
                 "{said:?}"
             );
         }
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "nobody tries that again");
         let said = visit(&Traffic::to(&[], &[]), Random::of(1), PATIENCE);
         assert!(
             matches!(&said, Visit::Failed(words) if words.contains("no pod")),
