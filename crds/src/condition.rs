@@ -183,6 +183,8 @@ reasons! {
     ProbeBlocked,
     /// The service is being deleted.
     Deleting,
+    /// Its data is declared to be deleted with it (event).
+    DeletesData,
     /// The declared number of replicas is 0.
     ScaledToZero,
     /// The annotation `accord.dev/paused` is set.

@@ -172,7 +172,7 @@ fn reduce(plural: &str, object: &mut Value) {
                 "summary": status["consistency"]["summary"], "candidate": status["candidate"]});
         }
         "configmaps" => {
-            for drawn in ["keyRingFingerprint", "databaseSystemIdentifier"] {
+            for drawn in ["contents", "keyRingFingerprint", "databaseSystemIdentifier"] {
                 object["data"][drawn] = object["data"][drawn].is_string().into();
             }
         }

@@ -37,6 +37,8 @@ pub struct Recorded {
     pub identity: Identity,
     /// Secrets that were made, by name.
     pub secrets: std::collections::BTreeSet<String>,
+    /// What they held, as an HMAC, by name.
+    pub contents: std::collections::BTreeMap<String, String>,
 }
 
 impl<'a> Context<'a> {

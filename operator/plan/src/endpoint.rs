@@ -1,6 +1,7 @@
 //! Where database and cache are and who logs in: from the declaration and the Secrets that exist.
 
 use accord_crds::Reason;
+use accord_crds::spec::ManagedDatabase;
 use url::Url;
 
 use crate::context::Context;
@@ -70,6 +71,11 @@ pub struct CacheEndpoint {
 /// The roles of managed Postgres. Two for the application from the first day: a password is rotated by changing over.
 pub const ROLES: [&str; 5] = ["superuser", "app_a", "app_b", "migrate", "accord"];
 
+/// The database that a managed server holds.
+pub fn managed_name(managed: &ManagedDatabase) -> &str {
+    managed.name.as_deref().unwrap_or("app")
+}
+
 fn missing(secret: &str, key: &str) -> Gate {
     Gate::closed(
         Reason::SecretNotFound,
@@ -93,11 +99,7 @@ pub fn database(context: &Context) -> Result<Option<DatabaseEndpoint>, Gate> {
     if let Some(external) = &declared.external {
         return external_database(context, &external.secret_ref.name).map(Some);
     }
-    let name = declared
-        .managed
-        .as_ref()
-        .and_then(|m| m.name.clone())
-        .unwrap_or_else(|| "app".into());
+    let name = declared.managed.as_ref().map_or("app", managed_name).to_owned();
     let secret = context.names.database_secret();
     let passwords = context.observed.objects.get(Kind::Secret, &secret);
     let login = |key: &str, user: &str| {

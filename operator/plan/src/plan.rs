@@ -21,7 +21,7 @@ use crate::phases::cutover::{self, Stage};
 use crate::phases::preflight::When;
 use crate::phases::runs::Bench;
 use crate::phases::{
-    Draft, credentials, data_stores, edge, isolation, preflight, runs, verification, workload,
+    Draft, credentials, data_stores, edge, isolation, once, preflight, runs, verification, workload,
 };
 use crate::probe::ProbeRequest;
 use crate::prune;
@@ -150,6 +150,7 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     let status = status::compose(&context, &findings, rest);
     let followed = follow(&context);
     let mut events = status::news(&context, &status);
+    events.extend(prune::notice(&context));
     events.extend(followed.events);
     let probe = asked(&context, verification::request(&context, serving, &checks));
     Plan {
@@ -219,6 +220,7 @@ fn prepare(
     } else {
         seeds
     };
+    once::remember(context, declared, done);
     // The collector takes the binding Secret with a Job that is run again: a running one needs it too.
     let starting = draft.desired[before..].iter().any(|o| o.key.kind == Kind::Job);
     if starting || workload::is_named_by_running_job(context, &binding) {

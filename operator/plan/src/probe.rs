@@ -8,8 +8,10 @@ use accord_crds::spec::{AuthServiceSpec, BindingSource};
 
 use crate::binding;
 use crate::context::Context;
+use crate::identity;
 use crate::key::Kind;
 use crate::outcome::{CacheCheck, Checks, DatabaseCheck};
+use crate::phases::credentials;
 
 /// One service's replicas, and how to log in to them.
 #[derive(Clone, PartialEq)]
@@ -49,7 +51,16 @@ pub fn keys(context: &Context, spec: &AuthServiceSpec) -> Vec<String> {
     let bound = binding::table(spec)
         .iter()
         .any(|b| b.source == BindingSource::KeysActive);
-    let secret = context.observed.objects.get(Kind::Secret, &context.names.keys());
+    // Servers have the recorded one, whatever the Secret holds now.
+    let secret = if identity::is_other_ring(context) {
+        credentials::restorable_ring(context)
+    } else {
+        context
+            .observed
+            .objects
+            .get(Kind::Secret, &context.names.keys())
+            .cloned()
+    };
     let Some(secret) = secret.filter(|_| bound) else {
         return Vec::new();
     };

@@ -1,12 +1,14 @@
 //! What goes: Jobs that no revision needs, and, where the declaration says so, the data with its service.
 
 use accord_crds::status::AuthServiceStatus;
+use accord_crds::{ConditionType, Reason};
 
 use crate::context::Context;
 use crate::key::{Kind, Object};
 use crate::labels;
-use crate::outcome::{Action, Plan};
+use crate::outcome::{Action, Event, Plan};
 use crate::plan::{deletes_data, has_finalizer};
+use crate::status::bounded;
 
 /// How many finished Jobs stay for people to look at.
 const JOBS: usize = 10;
@@ -41,6 +43,35 @@ pub(crate) fn jobs(context: &Context) -> Vec<Object> {
 pub(crate) fn finalizer(context: &Context) -> Option<Action> {
     let wanted = deletes_data(context.service);
     (wanted != has_finalizer(context.service)).then_some(Action::Finalizer { present: wanted })
+}
+
+/// Said before anything goes: what a service takes with it, once that is declared.
+pub(crate) fn notice(context: &Context) -> Option<Event> {
+    matches!(finalizer(context), Some(Action::Finalizer { present: true })).then(|| Event {
+        warning: true,
+        phase: ConditionType::DataStoresReady,
+        reason: Reason::DeletesData,
+        message: bounded(&format!(
+            "deletionPolicy is Delete: who deletes this AuthService deletes its data too: {}. To keep it, declare Retain.",
+            belongings(context)
+        )),
+    })
+}
+
+/// The data of a service, in words: volumes first, since users are in there.
+fn belongings(context: &Context) -> String {
+    let names = |kind: Kind| context.observed.objects.of(kind).map(|o| o.key.name.as_str());
+    let claims: Vec<&str> = names(Kind::PersistentVolumeClaim).collect();
+    let claims = if claims.is_empty() {
+        "the volumes of its stores".to_owned()
+    } else {
+        format!("the volumes {}", claims.join(" and "))
+    };
+    format!(
+        "{claims}, its Secrets with key ring and passwords ({} now), and ConfigMap {}",
+        names(Kind::Secret).count(),
+        context.names.identity()
+    )
 }
 
 /// What a service that is being deleted leaves to do: under `Delete` its data gets it as owner, and the collector does the
@@ -79,5 +110,13 @@ pub(crate) fn farewell(context: &Context) -> Plan {
         }
     }
     plan.finished = plan.actions.is_empty();
+    if !plan.finished {
+        plan.events.push(Event {
+            warning: true,
+            phase: ConditionType::DataStoresReady,
+            reason: Reason::Deleting,
+            message: bounded(&format!("With it goes: {}.", belongings(context))),
+        });
+    }
     plan
 }

@@ -4,6 +4,7 @@
 //! can be rendered anew with today's keys and certificates. Replicas and data stores are never part of a revision.
 
 use accord_crds::AuthServiceSpec;
+use accord_crds::meta::LABEL_ROLE;
 use accord_crds::spec::{DeletionPolicy, Verification};
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
@@ -72,12 +73,18 @@ pub fn declared(spec: &AuthServiceSpec) -> Revision {
     }
 }
 
+/// The records of released revisions. `StatefulSets` keep theirs under the labels of their pods: those aren't ours.
+fn records<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Object> {
+    let all = context.observed.objects.of(Kind::ControllerRevision);
+    all.filter(|o| o.label(LABEL_ROLE) == Some(Role::Server.as_str()))
+}
+
 /// The released revision: the one that a cutover has switched users to, else the one with the highest number. So the write
 /// that switches users releases too, and nothing can come between the two.
 pub fn released(context: &Context) -> Option<Revision> {
     let latest = switched_to(context).or_else(|| {
-        let all = context.observed.objects.of(Kind::ControllerRevision);
-        all.filter_map(Object::typed::<ControllerRevision>)
+        records(context)
+            .filter_map(Object::typed::<ControllerRevision>)
             .max_by_key(|r| r.revision)
     })?;
     let own: AuthServiceSpec = serde_json::from_value(latest.data?.0).ok()?;
@@ -101,8 +108,7 @@ fn number(object: &Object) -> i64 {
 }
 
 fn highest(context: &Context) -> i64 {
-    let all = context.observed.objects.of(Kind::ControllerRevision);
-    all.map(number).max().unwrap_or(0)
+    records(context).map(number).max().unwrap_or(0)
 }
 
 fn recorded(context: &Context, revision: &Revision) -> Option<i64> {
@@ -152,10 +158,7 @@ fn numbered(context: &Context, revision: &Revision, number: i64) -> Object {
 /// Released revisions beyond the history, oldest first; never the declared one, which may be announced.
 pub fn superfluous(context: &Context) -> Vec<Object> {
     let announced = context.names.revision(&context.declared().digest);
-    let mut all: Vec<(i64, &Object)> = context
-        .observed
-        .objects
-        .of(Kind::ControllerRevision)
+    let mut all: Vec<(i64, &Object)> = records(context)
         .filter(|o| o.key.name != announced)
         .map(|o| (number(o), o))
         .collect();

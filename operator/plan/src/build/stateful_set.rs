@@ -22,6 +22,9 @@ const POSTGRES_DATA: &str = "/var/lib/postgresql/data/pgdata";
 /// Connections that managed Postgres accepts. A fixed number: changing it restarts the server.
 pub const POSTGRES_CONNECTIONS: i32 = 200;
 
+/// How the script below begins to say that data was here and is gone.
+pub const EMPTY: &str = "accord: the volume is empty";
+
 /// `initdb` runs on an empty volume only, and never once an identity is recorded: an empty volume is then a lost one.
 const INITDB: &str = r#"set -eu
 data="$1"; recorded="$2"

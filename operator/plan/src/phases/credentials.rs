@@ -72,7 +72,7 @@ pub fn run(context: &Context, draft: &mut Draft) -> Gate {
         }
         waiting.push(name);
     }
-    if let Some(difference) = other_ring(context) {
+    if let Some(difference) = other_ring(context).or_else(|| other_contents(context)) {
         return difference;
     }
     let recorded = identity::updated(context);
@@ -122,7 +122,7 @@ fn request(context: &Context, name: &str, ca: Option<&str>) -> Option<Generate> 
 }
 
 /// A ring with the recorded fingerprint, from any binding Secret.
-fn restorable_ring(context: &Context) -> Option<Object> {
+pub fn restorable_ring(context: &Context) -> Option<Object> {
     let recorded = context.identity.identity.key_ring_fingerprint.as_deref()?;
     context
         .observed
@@ -137,24 +137,31 @@ fn ring_missing(context: &Context) -> Gate {
     Gate::closed(
         Reason::KeyRingMissing,
         format!(
-            "Secret {} held the key ring and is gone, and no binding Secret has a copy. Restore it from a backup. A new ring would log everybody out, so none is made; to accept that, delete ConfigMap {} and status.identity.",
+            "Secret {} held the key ring and is gone, and no binding Secret has a copy. Restore it from a backup. A new ring would log everybody out, so none is made; to accept that: {}",
             context.names.keys(),
-            context.names.identity()
+            identity::forget(context)
         ),
     )
 }
 
 /// A ring that isn't the recorded one.
 fn other_ring(context: &Context) -> Option<Gate> {
-    let recorded = context.identity.identity.key_ring_fingerprint.as_deref()?;
-    let ring = context
-        .observed
-        .objects
-        .get(Kind::Secret, &context.names.keys())?;
-    (identity::fingerprint(ring).as_deref() != Some(recorded)).then(|| {
+    identity::is_other_ring(context).then(|| {
         Gate::closed(
             Reason::KeyRingMissing,
             format!("Secret {} holds another key ring than the recorded one. Put the old content back: with another key every session ends.", context.names.keys()),
         )
     })
+}
+
+/// A password or a certificate that isn't the recorded one: servers with the old one run, and the stores know that one.
+fn other_contents(context: &Context) -> Option<Gate> {
+    let name = identity::changed(context)?;
+    Some(Gate::closed(
+        Reason::CredentialsMissing,
+        format!(
+            "Secret {name} holds something else than what was recorded, and what exists was made with that. Put the old content back. If what it holds now is right, delete ConfigMap {}: it is recorded anew.",
+            context.names.identity()
+        ),
+    ))
 }

@@ -2,7 +2,7 @@
 //! recorded identity.
 
 use accord_crds::meta::{ANNOTATION_RETRY, LABEL_ROLE};
-use accord_crds::spec::{BindingSource, Storage};
+use accord_crds::spec::BindingSource;
 use accord_crds::{ConditionType, Reason};
 use k8s_openapi::api::core::v1::Pod;
 
@@ -12,11 +12,12 @@ use crate::context::Context;
 use crate::digest;
 use crate::endpoint::{self, CacheEndpoint, DatabaseEndpoint};
 use crate::gate::Gate;
+use crate::identity;
 use crate::key::{Kind, Object};
 use crate::labels::Role;
 use crate::observed::{Answer, CacheFacts, DatabaseFacts};
 use crate::outcome::{CacheCheck, Checks, DatabaseCheck, ReplicaCheck};
-use crate::phases::Draft;
+use crate::phases::{Draft, claim};
 
 /// Until this process has asked for the first time, what was true stays so: its restart is no news about them.
 const ANSWERING: &str = "Database and cache answer.";
@@ -70,16 +71,18 @@ fn run_database(
     let mut source = external
         .map(|e| version(context, &e.secret_ref.name))
         .unwrap_or_default();
+    let mut doubt = None;
     if let Some(managed) = managed {
         let claim = names.postgres_claim();
         let id = &context.identity.identity;
-        if let Some(gate) = lost(
+        doubt = claim::lost(
             context,
             &claim,
             id.database_claim.as_deref(),
             id.database_system_identifier.is_some(),
-        ) {
-            return gate;
+        );
+        if let Some(gate) = doubt.as_ref().filter(|_| !claim::is_replaced(context)) {
+            return gate.clone();
         }
         draft.want(service::cluster_ip(
             context,
@@ -91,20 +94,20 @@ fn run_database(
         draft.want(stateful_set::postgres(context, managed));
         draft
             .desired
-            .extend(grown_claim(context, &claim, managed.storage.as_ref()));
-        match ready_pod(context, &names.postgres_pod()) {
-            Ok(container) => source = container,
+            .extend(claim::grown(context, &claim, managed.storage.as_ref()));
+        match managed_server(context) {
+            Ok(server) => source = server,
+            Err(why) if why.contains(stateful_set::EMPTY) => return Gate::closed(Reason::DataMissing, why),
+            Err(why) if doubt.is_some() => {
+                let message = format!(
+                    "Volume claim {claim} isn't the recorded one: the database on it is asked whether it is. {why}"
+                );
+                return Gate::closed(Reason::WaitingForDatabase, message);
+            }
             Err(why) => return Gate::closed(Reason::WaitingForDatabase, why),
         }
     }
-    let question = digest::short(
-        format!(
-            "{source} {} {}",
-            endpoint.name,
-            context.annotation(ANNOTATION_RETRY)
-        )
-        .as_bytes(),
-    );
+    let question = question(context, &source, &endpoint.name);
     checks.database = Some(DatabaseCheck {
         trigger: format!("{question}|{}", jobs_seen(context)),
         service: context.ledger_key(),
@@ -122,13 +125,32 @@ fn run_database(
     let Some(answer) = current(context.observed.database.as_ref(), &question) else {
         return Gate::closed(Reason::WaitingForDatabase, "Asking the database who it is.");
     };
-    match &answer.facts {
-        Err(why) => Gate::closed(
+    match (&answer.facts, doubt) {
+        (Ok(facts), Some(gate)) if facts.system_identifier.is_empty() => gate,
+        (Ok(facts), _) => right_database(context, facts),
+        (Err(_), Some(gate)) => gate,
+        (Err(why), None) => Gate::closed(
             Reason::WaitingForDatabase,
             format!("The database doesn't answer: {why}"),
         ),
-        Ok(facts) => right_database(context, facts),
     }
+}
+
+/// What the database is asked, in short: another server, database or wish is another question.
+pub(super) fn question(context: &Context, source: &str, database: &str) -> String {
+    let retry = context.annotation(ANNOTATION_RETRY);
+    digest::short(format!("{source} {database} {retry}").as_bytes())
+}
+
+/// Which managed server there is, by pod, container and volume, or what it waits for.
+pub(super) fn managed_server(context: &Context) -> Result<String, String> {
+    let names = &context.names;
+    let container = ready_pod(context, &names.postgres_pod())?;
+    let claim = context
+        .observed
+        .objects
+        .get(Kind::PersistentVolumeClaim, &names.postgres_claim());
+    Ok(format!("{container} {}", claim.map_or("", Object::uid)))
 }
 
 /// The read replica, where servers are told of it.
@@ -154,7 +176,7 @@ fn version(context: &Context, secret: &str) -> String {
 }
 
 /// The answer to a question, whatever Jobs have ended since.
-fn current<'a, T>(answer: Option<&'a Answer<T>>, question: &str) -> Option<&'a Answer<T>> {
+pub(super) fn current<'a, T>(answer: Option<&'a Answer<T>>, question: &str) -> Option<&'a Answer<T>> {
     answer.filter(|a| a.trigger.split('|').next() == Some(question))
 }
 
@@ -164,9 +186,9 @@ fn right_database(context: &Context, facts: &DatabaseFacts) -> Gate {
             Gate::closed(
                 Reason::WrongDatabase,
                 format!(
-                    "The database is {}, recorded is {recorded}: these are not the users that were here. Point back to the old one. After a restore into a new server, delete ConfigMap {} and status.identity.",
+                    "The database is {}, recorded is {recorded}: these are not the users that were here. Point back to the old one. After a dump was restored into a new server: {}",
                     facts.system_identifier,
-                    context.names.identity()
+                    identity::forget(context)
                 ),
             )
         }
@@ -183,7 +205,7 @@ fn run_cache(context: &Context, draft: &mut Draft, checks: &mut Checks, endpoint
         .unwrap_or_default();
     if let Some(managed) = managed {
         let claim = names.cache_claim();
-        if let Some(gate) = lost(
+        if let Some(gate) = claim::lost(
             context,
             &claim,
             context.identity.identity.cache_claim.as_deref(),
@@ -207,7 +229,7 @@ fn run_cache(context: &Context, draft: &mut Draft, checks: &mut Checks, endpoint
         draft.want(stateful_set::cache(context, managed));
         draft
             .desired
-            .extend(grown_claim(context, &claim, managed.storage.as_ref()));
+            .extend(claim::grown(context, &claim, managed.storage.as_ref()));
         match ready_pod(context, &names.cache_pod()) {
             Ok(container) => source = container,
             Err(why) => return Gate::closed(Reason::WaitingForCache, why),
@@ -234,49 +256,6 @@ fn run_cache(context: &Context, draft: &mut Draft, checks: &mut Checks, endpoint
         ),
         Some(Ok(_)) => Gate::open("The cache answers."),
     }
-}
-
-/// A claim that was recorded and isn't there, or is another one.
-fn lost(context: &Context, claim: &str, recorded: Option<&str>, initialised: bool) -> Option<Gate> {
-    let recorded = recorded?;
-    let say = |what: &str| {
-        let note = if initialised {
-            " An empty volume will not be initialised anew."
-        } else {
-            ""
-        };
-        Some(Gate::closed(
-            Reason::DataMissing,
-            format!(
-                "Volume claim {claim} {what}. Restore it.{note} To go on with what is there now, delete ConfigMap {} and status.identity.",
-                context.names.identity()
-            ),
-        ))
-    };
-    match context.observed.objects.get(Kind::PersistentVolumeClaim, claim) {
-        None => say("held the data and is gone"),
-        Some(live) if live.is_deleting() => say("is being deleted while it is in use"),
-        Some(live) if live.uid() != recorded => say("isn't the one that held the data"),
-        Some(_) => None,
-    }
-}
-
-/// A claim grows, where its storage class allows it; it never shrinks.
-fn grown_claim(context: &Context, claim: &str, storage: Option<&Storage>) -> Option<Object> {
-    let live = context.observed.objects.get(Kind::PersistentVolumeClaim, claim)?;
-    let declared = stateful_set::size(storage);
-    let has = live.value["spec"]["resources"]["requests"]["storage"]
-        .as_str()?
-        .parse::<accord_crds::Quantity>()
-        .ok()?;
-    (declared.parse::<accord_crds::Quantity>().ok()? > has).then(|| Object {
-        key: live.key.clone(),
-        value: serde_json::json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": {"name": claim, "namespace": context.namespace()},
-            "spec": {"resources": {"requests": {"storage": declared}}},
-        }),
-    })
 }
 
 /// The container ID of a ready pod, or what it waits for.

@@ -1,10 +1,12 @@
 //! The phases, one file each: what a phase wants to be there, and when the next may begin.
 
+pub mod claim;
 pub mod credentials;
 pub mod cutover;
 pub mod data_stores;
 pub mod edge;
 pub mod isolation;
+pub mod once;
 pub mod preflight;
 pub mod runs;
 pub mod standing;

@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use crate::key::{Kind, Object};
 use crate::labels::Role;
 use crate::observed::LedgerRow;
-use crate::phases::Draft;
+use crate::phases::{Draft, once};
 use crate::revision::Revision;
 
 /// The name of the migration in the ledger.
@@ -56,6 +56,7 @@ pub fn migration(context: &Context, bench: &Bench, draft: &mut Draft, runs: &mut
             "--lock-timeout".into(),
             format!("{}s", declared.lock_timeout_seconds.unwrap_or(30)),
         ],
+        once: false,
     };
     run.pursue(context, bench, draft, runs)
 }
@@ -102,6 +103,7 @@ fn pursue_seed(
         } else {
             Vec::new()
         },
+        once: !seed.idempotent,
     };
     run.pursue(context, bench, draft, runs)
 }
@@ -232,6 +234,8 @@ struct Pursuit<'a> {
     command: Vec<String>,
     env: Vec<EnvVar>,
     args: Vec<String>,
+    /// True for what must not run twice on the same data.
+    once: bool,
 }
 
 impl Pursuit<'_> {
@@ -267,6 +271,12 @@ impl Pursuit<'_> {
             ))
         } else {
             match state {
+                JobState::Absent | JobState::Succeeded(_)
+                    if row.is_none() && self.was_made(context, &state) =>
+                {
+                    once::INTERRUPTED.clone_into(&mut run.state);
+                    once::forgotten(self.entry)
+                }
                 JobState::Absent => {
                     let name = self.job.clone();
                     self.create(context, bench, draft);
@@ -298,6 +308,13 @@ impl Pursuit<'_> {
         gate
     }
 
+    /// True for what must not run twice, and did run once by what its Job or status says. No retry is heard here: who asks
+    /// for one may mean another run.
+    fn was_made(&self, context: &Context, state: &JobState) -> bool {
+        let told = || once::made(context).any(|r| r.name == self.entry && r.revision == self.revision);
+        self.once && (matches!(state, JobState::Succeeded(_)) || told())
+    }
+
     fn create(self, context: &Context, bench: &Bench, draft: &mut Draft) {
         let task = Task {
             name: self.job,
@@ -322,7 +339,7 @@ impl Pursuit<'_> {
     fn explain(&self, context: &Context, row: Option<&LedgerRow>, failed: Reason) -> Gate {
         let kind = self.role.as_str();
         match row {
-            Some(row) if row.state == "interrupted" && self.role == Role::Seed => Gate::closed(
+            Some(row) if row.state == once::INTERRUPTED && self.role == Role::Seed => Gate::closed(
                 Reason::SeedInterrupted,
                 format!(
                     "Seed {} was interrupted and isn't declared idempotent: look at its data, then run `accord-runner release` (Job {} says how), or declare it idempotent.",

@@ -10,13 +10,17 @@ use crate::build::{deployment, pdb, secret, service};
 use crate::context::Context;
 use crate::endpoint;
 use crate::gate::Gate;
+use crate::identity;
 use crate::key::{Kind, Object};
 use crate::labels::Role;
 use crate::phases::Draft;
 use crate::revision::Revision;
 
-/// What bindings are made from; `None` while a credential is missing.
+/// What bindings are made from; `None` while a credential is missing, or is another one than the servers have.
 pub fn sources(context: &Context) -> Option<Sources> {
+    if identity::is_other_ring(context) || identity::changed(context).is_some() {
+        return None;
+    }
     let ring = context
         .observed
         .objects

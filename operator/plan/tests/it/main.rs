@@ -13,6 +13,7 @@ mod hostnames;
 mod initdb;
 mod isolation;
 mod kept;
+mod lost;
 mod observe;
 mod preflight;
 mod properties;
