@@ -199,6 +199,24 @@ impl<'a> Orders<'a> {
         Ok(tally)
     }
 
+    /// Asks every replica what a session's tokens are worth; the refresh token once, since it may be changed for another.
+    pub(crate) fn honour_tokens(&self, kept: &Session) -> Result<Tally> {
+        let ways = self.service.ways(PORT)?;
+        let mut tally = Tally {
+            replicas: ways.len(),
+            ..Tally::default()
+        };
+        for way in &ways {
+            let at = format!("the access token at {}", way.pod());
+            tally.expect(&at, me_by_token(way, kept), is_user);
+        }
+        if let Some(way) = ways.first() {
+            let at = format!("the refresh token at {}", way.pod());
+            tally.expect(&at, refresh(way, kept), |a| a.status == 200);
+        }
+        Ok(tally)
+    }
+
     fn login(&self, tally: &mut Tally, at: &PodHttp) -> Option<Session> {
         let answer = tally.expect(
             &format!("login at {}", at.pod()),

@@ -69,7 +69,7 @@ fn without(kit: &Kit<'_>, away: Duration) -> Result<()> {
     Ok(())
 }
 
-fn operators(cluster: &Cluster, count: i64) -> Result<()> {
+pub(super) fn operators(cluster: &Cluster, count: i64) -> Result<()> {
     let replicas = format!("--replicas={count}");
     cluster.kubectl(&["scale", "deployment/accord", "-n", SYSTEM, &replicas])?;
     wait(cluster, SYSTEM, &format!("{count} operator pods"), CHANGE, || {

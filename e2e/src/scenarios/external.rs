@@ -94,7 +94,7 @@ fn lend(kit: &Kit<'_>) -> Result<()> {
 }
 
 /// Runs SQL as the superuser; its password goes over standard input.
-fn sql(kit: &Kit<'_>, database: &str, sql: &str) -> Result<String> {
+pub(super) fn sql(kit: &Kit<'_>, database: &str, sql: &str) -> Result<String> {
     let password = kit
         .cluster
         .secret(kit.namespace, "orders-database", "superuser")?;

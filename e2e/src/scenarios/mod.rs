@@ -21,6 +21,7 @@ pub(crate) mod kit;
 mod later;
 mod leader;
 mod local_database;
+mod loss;
 mod migration_failed;
 mod node;
 mod observe;
@@ -217,6 +218,18 @@ pub const ALL: &[Scenario] = &[
         run: retain::run,
     },
     Scenario {
+        name: "lost",
+        shows: "what is lost or written over while it serves comes back or is named, and nothing is made anew",
+        room: Room::Namespace,
+        run: loss::serving::run,
+    },
+    Scenario {
+        name: "restore",
+        shows: "a namespace that was deleted comes back from a backup with its users, sessions and tokens",
+        room: Room::Namespace,
+        run: loss::restore::run,
+    },
+    Scenario {
         name: "restart",
         shows: "a restarted container takes no traffic on the proof of the one before it",
         room: Room::Cluster,
@@ -239,6 +252,12 @@ pub const ALL: &[Scenario] = &[
         shows: "another operator pod takes over, and no server is touched",
         room: Room::Cluster,
         run: leader::run,
+    },
+    Scenario {
+        name: "lost-while-down",
+        shows: "what is lost while no operator is there isn't taken for what was never there",
+        room: Room::Cluster,
+        run: loss::while_down::run,
     },
     // Last: it reads what all of them did.
     Scenario {
