@@ -101,6 +101,8 @@ reasons! {
     InvalidSpec = person,
     /// An object that Accord needs exists already and isn't Accord's.
     Conflict = person,
+    /// The API server refuses an object that follows from the declaration; the message has its words.
+    WriteRefused = person,
     /// Key ring, passwords or certificates are being made.
     CreatingCredentials,
     /// The key ring was recorded once and is gone; it is not made anew.

@@ -70,7 +70,7 @@ impl Recipe {
 #[serde(rename_all = "camelCase")]
 pub struct Csrf {
     /// The path that sets the cookie.
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub path: String,
     /// The cookie that holds the token. Default: `csrftoken`.
     #[serde(default = "default_csrf_cookie")]
@@ -99,11 +99,11 @@ pub enum Encoding {
 #[serde(rename_all = "camelCase")]
 pub struct Check {
     /// The path.
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub path: String,
     /// JSON pointer (RFC 6901) to the username in the answer. Without it the answer's text has to contain the username.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub username: Option<String>,
     /// The status for somebody who is not logged in. Default: 401. A page that sends people to its login form answers 302.
     #[serde(default = "default_unauthorized")]
@@ -116,7 +116,7 @@ pub struct Check {
 #[serde(rename_all = "camelCase")]
 pub struct Refresh {
     /// The path.
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub path: String,
     /// The body's field for the refresh token. Default: `refresh`.
     #[serde(default = "default_refresh_field")]
@@ -134,7 +134,7 @@ pub struct Refresh {
 #[serde(rename_all = "camelCase")]
 pub struct Logout {
     /// The path.
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub path: String,
     /// The body's field for the refresh token. Default: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

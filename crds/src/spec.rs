@@ -46,7 +46,7 @@ use crate::status::AuthServiceStatus;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     cel,
-    validation = Rule::new("(has(self.mode) && self.mode == 'Observe') || (has(self.image) && self.image.matches('^\\\\S+$'))").message("spec.image is empty or has blanks: name the image that serves logins, for example registry.example/login:1.4.2.").field_path(".image"),
+    validation = Rule::new("(has(self.mode) && self.mode == 'Observe') || (has(self.image) && self.image.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$'))").message("spec.image is empty, or has blanks or other characters that no image's name has: name the image that serves logins, for example registry.example/login:1.4.2.").field_path(".image"),
     validation = Rule::new("!has(self.replicas) || self.replicas <= 1 || has(self.database)").message("spec.replicas is greater than 1 without spec.database: each replica would keep users of its own, and logins would work on one of them only. Declare 'database: {managed: {}}' (or 'external'), or set replicas to 1.").field_path(".replicas"),
     validation = Rule::new("(has(self.mode) ? self.mode : 'Manage') == (has(oldSelf.mode) ? oldSelf.mode : 'Manage')").message("spec.mode can't be changed: what is observed was made by somebody else, and what is managed would be left without care. Put it back; create an AuthService of another name.").field_path(".mode"),
     validation = Rule::new("!(has(self.mode) && self.mode == 'Observe') || has(self.selector)").message("spec.mode is Observe and spec.selector is not set: Accord has to know which pods are meant. Add selector.matchLabels, those of the Deployment."),
@@ -232,6 +232,7 @@ pub struct Database {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("(has(self.name) ? self.name : 'app') == (has(oldSelf.name) ? oldSelf.name : 'app')").message("spec.database.managed.name can't be changed: the users are in the database of the old name. Put it back.").field_path(".name"),
+    validation = image_has_a_name("registry.example/postgres:17"),
     validation = storage_class_stays(),
     validation = storage_never_shrinks(),
 )]
@@ -260,6 +261,14 @@ pub struct ExternalDatabase {
     /// pooler, for migrations and the ledger; its role has to be allowed to create a schema), `replicaUri` (a read replica,
     /// for the source `database.replicaUri`) and `ca.crt`.
     pub secret_ref: SecretRef,
+}
+
+/// Of a data store's fields: its image. A pod of a store is replaced for another image, and one that can't start takes the
+/// users' logins with it: what is no name at all doesn't get that far.
+fn image_has_a_name(example: &str) -> Rule {
+    Rule::new("!has(self.image) || self.image.matches('^[A-Za-z0-9][-A-Za-z0-9._:/@]*$')")
+        .message(format!("image has characters that no image's name has: write it as in {example}.").as_str())
+        .field_path(".image")
 }
 
 /// Of a data store's fields: the class of its volume.
@@ -312,6 +321,7 @@ pub struct Cache {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = image_has_a_name("registry.example/valkey:8"),
     validation = storage_class_stays(),
     validation = storage_never_shrinks(),
 )]
@@ -368,7 +378,7 @@ pub struct Server {
     pub resources: Option<ResourceRequirements>,
     /// The path that kubelet asks; it has to answer 200 to 299 by itself. Default: the preset's (Django: `/health/`); without one, the port is tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub health_path: Option<String>,
     /// How long a server may take to start, in seconds. Default: 300.
     #[serde(default, skip_serializing_if = "Option::is_none")]

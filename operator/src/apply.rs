@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use accord_crds::AuthService;
 use accord_crds::meta::{FINALIZER, LABEL_SERVICE, MANAGER};
-use accord_plan::observed::Objects;
+use accord_plan::observed::{Objects, RefusedWrite};
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
 use accord_plan::{Kind, Object, ObjectKey};
 use jiff::Timestamp;
@@ -30,6 +30,8 @@ pub(crate) struct Applied {
     pub(crate) error: Option<Error>,
     /// When to look again, since something was written, or couldn't be yet.
     pub(crate) again: Option<Duration>,
+    /// Writes that the API server refused for what is in them. Nothing rests on these: the others were made.
+    pub(crate) refused: Vec<Error>,
 }
 
 /// What came of one write.
@@ -89,6 +91,12 @@ impl Writer<'_> {
                     applied.again = Some(AFTER_WRITES);
                 }
                 Ok(Done::NotYet) => drop(applied.again.get_or_insert(EVICT_AGAIN)),
+                Err(error) if rests_on_nothing(action) && error.refuses_content() => {
+                    if let Action::Create(object) | Action::Apply(object) | Action::Replace(object) = action {
+                        applied.learned.push(refused(object, &error));
+                    }
+                    applied.refused.push(error);
+                }
                 Err(error) => {
                     if let Error::Conflict { key, .. } = &error {
                         applied.learned.push(Learned::Foreign(key.clone()));
@@ -141,13 +149,26 @@ impl Writer<'_> {
             source: Refusal::new(Some(key.kind), &error),
         })?;
         let there = object(key.kind, there);
-        if there.label(LABEL_SERVICE) == Some(self.name) {
+        if there.label(LABEL_SERVICE) == Some(self.name) || self.controls(&there) {
             return Ok(Learned::Live(there));
         }
         Err(Error::Conflict {
             key: key.clone(),
             service: self.name.to_owned(),
         })
+    }
+
+    /// True for an object of ours whose label somebody took away: the next pass puts it back. A Job isn't changed any more.
+    fn controls(&self, there: &Object) -> bool {
+        let Some(uid) = self.service.metadata.uid.as_deref() else {
+            return false;
+        };
+        let owners = there.value["metadata"]["ownerReferences"].as_array();
+        there.key.kind != Kind::Job
+            && owners
+                .into_iter()
+                .flatten()
+                .any(|owner| owner["controller"] == true && owner["uid"] == uid)
     }
 
     async fn apply(&self, wanted: &Object) -> Result<Learned, Error> {
@@ -329,6 +350,25 @@ impl Writer<'_> {
     fn count(&self, verb: &'static str, kind: &'static str) {
         self.metrics.write(verb, kind);
     }
+}
+
+/// True for a write that no other one of the same pass rests on: pods are only started from what was seen written.
+fn rests_on_nothing(action: &Action) -> bool {
+    match action {
+        Action::Create(object) | Action::Apply(object) | Action::Replace(object) => {
+            !matches!(object.key.kind, Kind::Secret | Kind::ConfigMap)
+        }
+        _ => false,
+    }
+}
+
+/// What is remembered of a refused write.
+fn refused(object: &Object, error: &Error) -> Learned {
+    let refused = RefusedWrite {
+        revision: object.template_revision().map(str::to_owned),
+        message: error.words().to_owned(),
+    };
+    Learned::Refused(object.key.clone(), refused)
 }
 
 /// One line for a pass that wrote something, none for one that didn't.

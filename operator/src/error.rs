@@ -216,6 +216,8 @@ pub(crate) enum Error {
 /// What follows from an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retry {
+    /// The next plan is another one, from what was learned: it is due at once, each time.
+    Next,
     /// Somebody was faster: look again at once.
     Soon,
     /// It may pass by itself: try again, later each time.
@@ -266,12 +268,23 @@ impl Error {
         }
     }
 
+    /// True when the API server understood a write and takes no such object: the same one would be refused again.
+    pub(crate) fn refuses_content(&self) -> bool {
+        self.refusal()
+            .is_some_and(|r| matches!(r.code, 400 | 403 | 422) && !r.namespace_is_ending)
+    }
+
+    /// The API server's own words; empty where it wasn't asked, or could quote a secret.
+    pub(crate) fn words(&self) -> &str {
+        self.refusal().map_or("", |r| r.message.as_str())
+    }
+
     /// Whether and how soon to try again.
     pub(crate) fn retry(&self) -> Retry {
         match (self, self.refusal()) {
             (_, Some(refusal)) => refusal.retry(),
             // The next plan sees the conflict and says so in status.
-            (Self::Conflict { .. }, _) => Retry::Soon,
+            (Self::Conflict { .. }, _) => Retry::Next,
             (Self::Malformed { .. }, _) => Retry::Seldom,
             (_, None) => Retry::Backoff,
         }
@@ -279,7 +292,8 @@ impl Error {
 
     /// True when it is the way of things and no news: somebody was faster, or the namespace is being deleted.
     pub(crate) fn is_expected(&self) -> bool {
-        self.retry() == Retry::Soon || self.refusal().is_some_and(|r| r.namespace_is_ending)
+        matches!(self.retry(), Retry::Next | Retry::Soon)
+            || self.refusal().is_some_and(|r| r.namespace_is_ending)
     }
 
     /// What a person can do about it, for an event; `None` when nothing has to be done.

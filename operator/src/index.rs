@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use accord_crds::AuthService;
-use accord_plan::observed::Objects;
+use accord_plan::observed::{Objects, RefusedWrite};
 use accord_plan::{Kind, Object, ObjectKey};
 
 /// Namespace and name of a service.
@@ -21,6 +21,8 @@ pub(crate) type Source = (Kind, Option<String>);
 const OVERLAY_LIMIT: Duration = Duration::from_secs(10);
 /// When an object that isn't ours is looked at again: somebody may have taken it away.
 const FOREIGN_LIMIT: Duration = Duration::from_secs(30);
+/// When a write that was refused for what is in it is tried again: a quota or a policy may have changed.
+const REFUSED_LIMIT: Duration = Duration::from_mins(2);
 
 /// What apply learned of one object.
 #[derive(Clone, Debug)]
@@ -36,6 +38,8 @@ pub(crate) enum Learned {
     },
     /// It is there and isn't ours.
     Foreign(ObjectKey),
+    /// It isn't taken as it is wanted.
+    Refused(ObjectKey, RefusedWrite),
     /// The service itself is so.
     Service(Arc<AuthService>),
 }
@@ -57,6 +61,7 @@ struct Held {
     stored: BTreeMap<ObjectKey, Arc<Object>>,
     overlay: BTreeMap<ObjectKey, Overlaid>,
     foreign: BTreeMap<ObjectKey, Foreign>,
+    refused: BTreeMap<ObjectKey, (Option<i64>, Instant, RefusedWrite)>,
 }
 
 struct Overlaid {
@@ -102,6 +107,7 @@ impl Index {
             held.service = None;
             held.newer = None;
             held.foreign.clear();
+            held.refused.clear();
         }
         self.forget_if_empty(key);
     }
@@ -201,6 +207,7 @@ impl Index {
         for fact in learned {
             match fact {
                 Learned::Live(object) => {
+                    held.refused.remove(&object.key);
                     let known = held.stored.get(&object.key);
                     let stored_is_newer = known.is_some_and(|stored| {
                         stored.uid() == object.uid()
@@ -239,6 +246,10 @@ impl Index {
                             since: now,
                         },
                     );
+                }
+                Learned::Refused(object, refused) => {
+                    let generation = held.service.as_ref().and_then(|s| s.metadata.generation);
+                    held.refused.insert(object, (generation, now, refused));
                 }
                 Learned::Service(service) => {
                     let is_newer = held.service.as_ref().is_some_and(|stored| {
@@ -281,8 +292,23 @@ impl Index {
         (objects, held.foreign.keys().cloned().collect())
     }
 
+    /// The writes that were refused for what is in them, until the declaration is another or it is time to try again.
+    pub(crate) fn refused(&mut self, key: &Key, now: Instant) -> BTreeMap<ObjectKey, RefusedWrite> {
+        let Some(held) = self.services.get_mut(key) else {
+            return BTreeMap::new();
+        };
+        let current = held.service.as_ref().and_then(|s| s.metadata.generation);
+        held.refused.retain(|_, (generation, since, _)| {
+            *generation == current && now.duration_since(*since) < REFUSED_LIMIT
+        });
+        let refused = held.refused.iter();
+        refused
+            .map(|(key, (_, _, why))| (key.clone(), why.clone()))
+            .collect()
+    }
+
     /// When to look again although no watch says so: once an answer of apply that the watches haven't caught up with is
-    /// believed no longer, or an object that isn't ours may have gone.
+    /// believed no longer, an object that isn't ours may have gone, or a refused write is due.
     pub(crate) fn look_again(&self, key: &Key) -> Option<Duration> {
         let held = self.services.get(key)?;
         let is_ahead = !held.overlay.is_empty() || held.newer.is_some();
@@ -290,6 +316,7 @@ impl Index {
         is_ahead
             .then_some(OVERLAY_LIMIT)
             .or(is_blocked.then_some(FOREIGN_LIMIT))
+            .or((!held.refused.is_empty()).then_some(REFUSED_LIMIT))
     }
 
     fn take_out(&mut self, key: &Key, object: &ObjectKey) {

@@ -16,7 +16,11 @@ use crate::lock::lock;
 /// What is observed of a service now.
 pub(crate) async fn observe(context: &Context, key: &Key, service: &AuthService) -> Result<Observed, Error> {
     let referenced = referenced(context, key, service).await?;
-    let (objects, foreign) = lock(&context.index).observe(key, Instant::now());
+    let (objects, foreign, refused) = {
+        let (mut index, now) = (lock(&context.index), Instant::now());
+        let (objects, foreign) = index.observe(key, now);
+        (objects, foreign, index.refused(key, now))
+    };
     let (database, cache) = context.checks.answers(key);
     Ok(Observed {
         now: Timestamp::now(),
@@ -24,6 +28,7 @@ pub(crate) async fn observe(context: &Context, key: &Key, service: &AuthService)
         contradiction: context.contradictions.of(key, service),
         objects,
         foreign,
+        refused,
         referenced,
         watched: context.watched.pods(key, service),
         database,

@@ -120,6 +120,7 @@ fn settle(
         .unwrap_or(SELDOM);
     let retry = error.as_ref().map_or(Retry::Backoff, Error::retry);
     let delay = match retry {
+        Retry::Next => SOON,
         Retry::Soon if is_first => SOON,
         Retry::Soon | Retry::Backoff => backoff,
         Retry::Seldom => backoff.max(SELDOM),

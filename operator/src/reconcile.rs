@@ -17,6 +17,9 @@ use crate::{apply, observe, status};
 /// Secrets that aren't ours aren't watched.
 const WITH_REFERENCES: Duration = Duration::from_mins(1);
 
+/// What was learned is told by the next pass.
+const NEWS: Duration = Duration::from_millis(100);
+
 /// Returns when to look again although nothing happens.
 pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Duration>, Error> {
     // 1. A service that is gone or paused: nothing is written, asked or proved.
@@ -57,6 +60,13 @@ pub(crate) async fn reconcile(context: &Context, key: &Key) -> Result<Option<Dur
     lock(&context.index).learn(key, applied.learned, Instant::now());
     if let Some(conflict @ Error::Conflict { .. }) = applied.error {
         return Err(conflict);
+    }
+    // So is an object that isn't taken as it is.
+    for error in &applied.refused {
+        tracing::warn!(namespace, service = name, %error, "a write is refused");
+    }
+    if !applied.refused.is_empty() && applied.error.is_none() {
+        return Ok(applied.again.or(Some(NEWS)));
     }
 
     // 7. Say what is true now.

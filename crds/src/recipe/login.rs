@@ -27,7 +27,7 @@ const SIGNER_OF_NOTHING: &str = "login.accessTokenKey is set without login.acces
 )]
 pub struct Login {
     /// The path. A trailing slash counts: Django answers a POST without one with a redirect.
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub path: String,
     /// How the body is encoded. Default: `JSON`.
     #[serde(default)]
@@ -59,7 +59,7 @@ pub struct Login {
     /// without a signature (what follows the first dot), `{cookie}` for all of it, for example `session:{id}`. A session that
     /// works and isn't there is a `LocalSession`. Default: not known, and nobody looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"\{(id|cookie)\}"))]
+    #[schemars(length(max = 1024), regex(pattern = r"\{(id|cookie)\}"))]
     pub session_key: Option<String>,
     /// The row of the declared Postgres that keeps a session, where sessions are in a table: looked into instead of the cache.
     /// The role `accord` has to be allowed to (with an external database: that of the ledger). Default: not known, and
@@ -118,10 +118,13 @@ impl Login {
 #[serde(rename_all = "camelCase")]
 pub struct SessionRow {
     /// The table, with its schema where that isn't on the search path: `django_session`, `auth.sessions`.
-    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$"))]
+    #[schemars(
+        length(max = 128),
+        regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
+    )]
     pub table: String,
     /// The column with the id that is in the cookie.
-    #[schemars(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    #[schemars(length(max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub column: String,
 }
 

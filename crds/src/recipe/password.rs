@@ -15,7 +15,7 @@ use super::Encoding;
 #[serde(rename_all = "camelCase")]
 pub struct ChangePassword {
     /// The path. A trailing slash counts.
-    #[schemars(regex(pattern = r"^/"))]
+    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
     pub path: String,
     /// The request's method. Default: `POST`.
     #[serde(default)]

@@ -13,6 +13,9 @@ use crate::phases::standing::{self, Standing};
 use crate::preset::Preset;
 use crate::revision::{self, Revision};
 
+/// The longest value of an annotation that is told apart from another one, in characters.
+pub const ANNOTATION_LIMIT: usize = 128;
+
 /// One service in one pass.
 pub struct Context<'a> {
     /// The declaration.
@@ -117,14 +120,15 @@ impl<'a> Context<'a> {
         })
     }
 
-    /// An annotation of the service, empty when it isn't set.
+    /// An annotation of the service, empty when it isn't set. What is longer than [`ANNOTATION_LIMIT`] is cut: its value is
+    /// kept in status and on Jobs.
     pub fn annotation(&self, name: &str) -> &str {
-        self.service
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|a| a.get(name))
-            .map_or("", String::as_str)
+        let annotations = self.service.metadata.annotations.as_ref();
+        let value = annotations.and_then(|a| a.get(name)).map_or("", String::as_str);
+        match value.char_indices().nth(ANNOTATION_LIMIT) {
+            Some((end, _)) => &value[..end],
+            None => value,
+        }
     }
 
     /// How users log in: as declared, or as the preset knows it.

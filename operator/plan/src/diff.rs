@@ -15,7 +15,7 @@ pub fn change(desired: &Object, live: Option<&Object>) -> Option<Action> {
     let Some(live) = live else {
         return Some(Action::Create(desired.clone()));
     };
-    if revision(desired) != revision(live) {
+    if desired.template_revision() != live.template_revision() {
         return Some(replacement(desired, live, true));
     }
     match compare(&mut Vec::new(), &desired.value, &live.value) {
@@ -26,11 +26,6 @@ pub fn change(desired: &Object, live: Option<&Object>) -> Option<Action> {
         Difference::Owned => Some(Action::Apply(desired.clone())),
         Difference::Foreign => Some(replacement(desired, live, false)),
     }
-}
-
-/// The revision of a pod template.
-fn revision(object: &Object) -> Option<&Value> {
-    object.value["spec"]["template"]["metadata"]["labels"].get(accord_crds::meta::LABEL_REVISION)
 }
 
 /// One PUT. With another revision the pod template is ours as a whole: what was taken out of the declaration goes, which
@@ -65,6 +60,9 @@ pub enum Difference {
 const CLOSED_MAPS: &[&str] = &["matchLabels", "selector"];
 /// Lists that others extend by right.
 const OPEN_LISTS: &[&str] = &["finalizers", "ownerReferences", "conditions"];
+/// What server-side apply tells entries of a list apart by, besides what we do: with another value it would add an entry to
+/// the changed one, or be refused for ever.
+const MERGE_KEYS: &[&str] = &["port", "containerPort", "protocol", "whenUnsatisfiable"];
 
 fn compare<'a>(path: &mut Vec<&'a str>, desired: &'a Value, live: &Value) -> Difference {
     match (desired, live) {
@@ -88,6 +86,7 @@ fn compare<'a>(path: &mut Vec<&'a str>, desired: &'a Value, live: &Value) -> Dif
         (Value::Array(d), Value::Array(l)) => compare_lists(path, d, l),
         (d, l) if d == l || same_scalar(path, d, l) => Difference::None,
         (d, Value::Null) if is_empty(d) => Difference::None,
+        _ if path.last().is_some_and(|p| MERGE_KEYS.contains(p)) => Difference::Foreign,
         _ => Difference::Owned,
     }
 }
@@ -268,6 +267,20 @@ mod tests {
         };
         assert_eq!(put.value["revision"], 3);
         assert_eq!(put.value["data"]["migration"]["command"][2], "a && b");
+    }
+
+    #[test]
+    fn an_entry_that_apply_would_take_for_another_one_is_replaced() {
+        let ports = |protocol: &str, port: u16| {
+            deployment(json!({"spec": {"ports": [{"name": "a", "port": port, "protocol": protocol}]}}))
+        };
+        for edited in [ports("UDP", 80), ports("TCP", 81)] {
+            let change = change(&ports("TCP", 80), Some(&edited));
+            let Some(Action::Replace(put)) = change else {
+                panic!("not replaced: {change:?}")
+            };
+            assert_eq!(put.value, ports("TCP", 80).value);
+        }
     }
 
     #[test]

@@ -147,6 +147,11 @@ impl Object {
         self.value["metadata"]["labels"][name].as_str()
     }
 
+    /// The revision that its pods are of, where it has a pod template.
+    pub fn template_revision(&self) -> Option<&str> {
+        self.value["spec"]["template"]["metadata"]["labels"][accord_crds::meta::LABEL_REVISION].as_str()
+    }
+
     /// An annotation's value.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         self.value["metadata"]["annotations"][name].as_str()

@@ -25,6 +25,8 @@ pub struct Observed {
     pub objects: Objects,
     /// Objects of a name that Accord needs which exist and don't carry the service's label.
     pub foreign: BTreeSet<ObjectKey>,
+    /// Writes that the API server refused for what is in them: they aren't tried all the time.
+    pub refused: BTreeMap<ObjectKey, RefusedWrite>,
     /// Secrets that the declaration names, by name: `None` when one isn't there.
     pub referenced: BTreeMap<String, Option<Object>>,
     /// With `mode: Observe`: the pods that carry the declared labels; `None` until they have been listed.
@@ -38,6 +40,38 @@ pub struct Observed {
     /// What it found on the way in from outside.
     pub edge: Option<EdgeStatus>,
 }
+
+/// A write that was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusedWrite {
+    /// The revision that the object's pods were to be of, where it has any: another one may be taken.
+    pub revision: Option<String>,
+    /// The API server's words.
+    pub message: String,
+}
+
+impl RefusedWrite {
+    /// What happened, and the way out.
+    pub fn told(&self, key: &ObjectKey) -> String {
+        format!(
+            "The API server refuses {} {}: {} Mend the field of the AuthService that reaches it (server.podTemplate, env, resources, storage), or the quota or policy that forbids it.",
+            key.kind.as_str(),
+            key.name,
+            crate::status::cut(&self.message, QUOTED)
+        )
+    }
+}
+
+impl Observed {
+    /// The refusal that an object would meet again.
+    pub fn refusal(&self, object: &Object) -> Option<&RefusedWrite> {
+        let refused = self.refused.get(&object.key)?;
+        (refused.revision.as_deref() == object.template_revision()).then_some(refused)
+    }
+}
+
+/// How much of the API server's words is told, in bytes: the way out comes after them.
+const QUOTED: usize = 280;
 
 /// Settings of the operator that reach objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -131,10 +131,12 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     }
 
     let recorded = identity::updated(&context);
-    let conflict = conflict(&draft, observed);
+    let obstacle = conflict(&draft, observed)
+        .map(|message| (Reason::Conflict, message))
+        .or_else(|| Some((Reason::WriteRefused, refused_write(&draft, observed)?)));
     let findings = Findings {
         gates,
-        obstacle: conflict.map(|message| (Reason::Conflict, message)),
+        obstacle,
         released: released.as_ref(),
         declared: &declared,
         withdrawn,
@@ -256,6 +258,9 @@ fn withdrawn(
             .unwrap_or(Reason::CandidateWithdrawn);
         return Some((reason, before.message.clone()));
     }
+    if let Some(why) = workload::refused(context, &declared.digest) {
+        return Some((Reason::WriteRefused, why));
+    }
     let not_starting = workload::failing(context, &declared.digest).map(|why| (Reason::PodsNotStarting, why));
     not_starting.or_else(|| verification::divergence(context))
 }
@@ -345,6 +350,14 @@ fn conflict(draft: &Draft, observed: &Observed) -> Option<String> {
     ))
 }
 
+/// A write that is wanted and was refused.
+fn refused_write(draft: &Draft, observed: &Observed) -> Option<String> {
+    draft
+        .desired
+        .iter()
+        .find_map(|object| Some(observed.refusal(object)?.told(&object.key)))
+}
+
 /// The writes that are missing, in the order of the phases.
 fn actions(context: &Context, draft: Draft, gates: Vec<Action>, eviction: Option<Action>) -> Vec<Action> {
     let objects = &context.observed.objects;
@@ -369,7 +382,9 @@ fn actions(context: &Context, draft: Draft, gates: Vec<Action>, eviction: Option
         }
         let live = objects.get(desired.key.kind, &desired.key.name);
         // A Job can't be changed, and needn't be: its name holds its revision.
-        let settled = foreign.contains(&desired.key) || (desired.key.kind == Kind::Job && live.is_some());
+        let settled = foreign.contains(&desired.key)
+            || context.observed.refusal(&desired).is_some()
+            || (desired.key.kind == Kind::Job && live.is_some());
         // What is being deleted comes back once it is gone.
         if settled || live.is_some_and(crate::key::Object::is_deleting) {
             continue;

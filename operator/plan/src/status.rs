@@ -20,11 +20,16 @@ const STATUS_LIMIT: usize = 16 * 1024;
 
 /// A message of at most [`MESSAGE_LIMIT`] bytes, on one line.
 pub fn bounded(message: &str) -> String {
-    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.len() <= MESSAGE_LIMIT {
+    cut(message, MESSAGE_LIMIT)
+}
+
+/// A text of at most so many bytes, on one line.
+pub fn cut(text: &str, limit: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() <= limit {
         return line;
     }
-    let mut end = MESSAGE_LIMIT - '…'.len_utf8();
+    let mut end = limit - '…'.len_utf8();
     while !line.is_char_boundary(end) {
         end -= 1;
     }

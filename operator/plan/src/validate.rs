@@ -1,6 +1,8 @@
 //! What admission can't check: the rules of the CRD once more (an old API server, a resource from a backup), and what
 //! spans several fields.
 
+mod values;
+
 use std::sync::LazyLock;
 
 use accord_crds::AuthService;
@@ -32,6 +34,9 @@ pub fn contradiction(service: &AuthService) -> Option<String> {
     }
     if let Some(broken) = broken_rules(service) {
         return Some(broken);
+    }
+    if let Some(wrong) = values::wrong(spec) {
+        return Some(wrong);
     }
     if let Some((index, binding)) = spec
         .bindings

@@ -97,6 +97,53 @@ async fn a_foreign_object_is_recorded_and_never_written() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_not_taken_stops_no_other_and_is_told_in_the_api_server_s_words() {
+    let servers = |revision: &str| Object {
+        key: ObjectKey::new(Kind::Deployment, "harbour"),
+        value: json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "harbour"},
+            "spec": {"template": {"metadata": {"labels": {"accord.dev/revision": revision}}}}}),
+    };
+    let budget = Object {
+        key: ObjectKey::new(Kind::PodDisruptionBudget, "harbour"),
+        value: json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "harbour"}}),
+    };
+    let answers = vec![(422, status(422, "Invalid")), (201, budget.value.clone())];
+    let actions = [Action::Create(servers("r1")), Action::Create(budget)];
+    let (applied, seen) = carry_out(answers, &actions).await;
+    assert_eq!(seen.len(), 2, "nothing rests on the Deployment");
+    assert!(applied.error.is_none() && applied.refused.len() == 1);
+    let Learned::Refused(key, refused) = &applied.learned[0] else {
+        panic!("{:?}", applied.learned)
+    };
+    assert_eq!((key.name.as_str(), refused.message.as_str()), ("harbour", "m"));
+    assert_eq!(refused.revision.as_deref(), Some("r1"));
+}
+
+#[tokio::test]
+async fn what_holds_contents_stops_what_rests_on_it() {
+    let actions = [
+        Action::Create(secret("rope", "harbour")),
+        Action::Create(secret("sail", "harbour")),
+    ];
+    let (applied, seen) = carry_out(vec![(422, status(422, "Invalid"))], &actions).await;
+    assert_eq!(seen.len(), 1);
+    assert!(applied.error.is_some() && applied.refused.is_empty());
+}
+
+#[tokio::test]
+async fn an_object_of_ours_whose_label_was_taken_away_is_ours_and_a_stranger_s_is_not() {
+    for (owner, ours) in [("s-1", true), ("s-2", false)] {
+        let mut there = secret("rope", "pier").value;
+        there["metadata"]["labels"] = json!({});
+        there["metadata"]["ownerReferences"] = json!([{"uid": owner, "controller": true}]);
+        let answers = vec![(409, status(409, "AlreadyExists")), (200, there)];
+        let (applied, _) = carry_out(answers, &[Action::Create(secret("rope", "harbour"))]).await;
+        assert_eq!(applied.error.is_none(), ours);
+        assert_eq!(matches!(&applied.learned[..], [Learned::Live(_)]), ours);
+    }
+}
+
+#[tokio::test]
 async fn our_own_object_that_the_watch_has_not_shown_yet_is_taken_in() {
     let answers = vec![
         (409, status(409, "AlreadyExists")),

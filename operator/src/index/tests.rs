@@ -164,6 +164,32 @@ fn a_foreign_object_is_asked_for_again_after_half_a_minute_and_with_a_new_declar
 }
 
 #[test]
+fn a_refused_write_is_due_after_two_minutes_with_a_new_declaration_and_once_it_was_taken() {
+    let (mut index, now) = (Index::default(), Instant::now());
+    let rope = ObjectKey::new(Kind::Secret, "rope");
+    let refused = || Learned::Refused(rope.clone(), RefusedWrite::default());
+    index.service_applied(service("s", "1", 1));
+    index.learn(&key(), vec![refused()], now);
+    assert!(
+        index
+            .refused(&key(), now + Duration::from_secs(119))
+            .contains_key(&rope)
+    );
+    assert_eq!(index.look_again(&key()), Some(REFUSED_LIMIT));
+    assert!(index.refused(&key(), now + REFUSED_LIMIT).is_empty());
+    index.learn(&key(), vec![refused()], now);
+    index.learn(
+        &key(),
+        vec![Learned::Live(object("rope", "harbour", "u1", "11"))],
+        now,
+    );
+    assert!(index.refused(&key(), now).is_empty());
+    index.learn(&key(), vec![refused()], now);
+    index.service_applied(service("s", "2", 2));
+    assert!(index.refused(&key(), now).is_empty());
+}
+
+#[test]
 fn what_no_watch_will_settle_is_looked_at_again() {
     let (mut index, now) = (Index::default(), Instant::now());
     index.service_applied(service("s", "1", 1));

@@ -153,3 +153,17 @@ fn a_lost_race_is_tried_again_at_once_and_a_refusal_seldom() {
     );
     assert!(settle(&key("pier"), Some(Err(refused(403))), &mut delays).unwrap() >= SELDOM);
 }
+
+/// Each conflict names one more object; those before it are believed for half a minute only.
+#[test]
+fn conflicts_with_many_objects_are_all_found_before_the_first_is_forgotten() {
+    let mut delays = HashMap::new();
+    let conflict = || Error::Conflict {
+        key: accord_plan::ObjectKey::new(accord_plan::Kind::Secret, "rope"),
+        service: "harbour".into(),
+    };
+    let all: Duration = (0..20)
+        .map(|_| settle(&key("harbour"), Some(Err(conflict())), &mut delays).unwrap())
+        .sum();
+    assert!(all < Duration::from_secs(15), "{all:?}");
+}

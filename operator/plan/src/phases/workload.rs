@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::endpoint;
 use crate::gate::Gate;
 use crate::identity;
-use crate::key::{Kind, Object};
+use crate::key::{Kind, Object, ObjectKey};
 use crate::labels::Role;
 use crate::phases::Draft;
 use crate::revision::Revision;
@@ -174,6 +174,13 @@ fn names_secret(pod: &Value, name: &str) -> bool {
 
 fn entries(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
+}
+
+/// Why the API server takes no Deployment of a revision.
+pub fn refused(context: &Context, digest: &str) -> Option<String> {
+    let key = ObjectKey::new(Kind::Deployment, &context.names.server());
+    let refused = context.observed.refused.get(&key)?;
+    (refused.revision.as_deref() == Some(digest)).then(|| refused.told(&key))
 }
 
 /// Whether the controllers have carried out what was applied.

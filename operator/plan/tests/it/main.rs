@@ -17,6 +17,7 @@ mod lost;
 mod observe;
 mod preflight;
 mod properties;
+mod refused;
 mod repair;
 mod request;
 mod support;

@@ -54,6 +54,20 @@ fn examples_are_valid() {
 #[case::unknown_preset("/framework", json!("Rails"), "spec.framework", "upgrade Accord, or use Custom")]
 #[case::binding_both("/bindings", json!([{"env": "A", "file": "a", "source": "hostname"}]), "binding", "set exactly one")]
 #[case::binding_neither("/bindings", json!([{"source": "hostname"}]), "binding", "set exactly one")]
+#[case::image_of_no_letters("/image", json!("\u{645}\u{202e}"), "spec.image", "name the image")]
+#[case::store_of_no_image("/database", json!({"managed": {"image": "a b"}}), "image has characters", "as in registry.example/postgres:17")]
+#[case::no_quantity("/server", json!({"resources": {"limits": {"memory": "plenty"}}}), "spec.server.resources.limits.memory is \"plenty\"", "for example 500m")]
+#[case::negative_quantity("/cache", json!({"managed": {"resources": {"requests": {"cpu": "-0.5"}}}}), "spec.cache.managed.resources.requests.cpu is \"-0.5\"", "isn't negative")]
+#[case::request_above_limit("/database", json!({"managed": {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1024Mi"}}}}), "spec.database.managed.resources.requests.memory is 2Gi", "lower the one")]
+#[case::variable_without_name("/server", json!({"env": [{"name": "A"}, {"name": ""}]}), "spec.server.env[1].name", "use letters")]
+#[case::variable_with_sign("/migration", json!({"env": [{"name": "A=B"}]}), "spec.migration.env[0].name is \"A=B\"", "use letters")]
+#[case::variable_of_two_kinds("/seeds", json!([{"name": "a", "command": ["x"], "env": [{"name": "A", "value": "b",
+    "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}]), "spec.seeds[0].env[0] (A)", "keep one")]
+#[case::variable_from_nowhere("/server", json!({"env": [{"name": "A", "valueFrom": {}}]}), "spec.server.env[0].valueFrom (A) names 0 sources", "exactly one")]
+#[case::nul_in_value("/server", json!({"env": [{"name": "A", "value": "b\u{0}"}]}), "spec.server.env[0].value (A)", "take it out")]
+#[case::nul_in_command("/server", json!({"command": ["a", "b\u{0}"]}), "spec.server.command[1]", "take it out")]
+#[case::template_of_text("/server", json!({"podTemplate": {"metadata": "text"}}), "spec.server.podTemplate.metadata is", "has to be an object")]
+#[case::labels_of_a_list("/server", json!({"podTemplate": {"metadata": {"labels": ["a"]}}}), "spec.server.podTemplate.metadata.labels is", "has to be an object")]
 fn contradictions_are_refused(
     #[case] field: &str,
     #[case] value: Value,

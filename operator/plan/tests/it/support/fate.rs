@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use accord_crds::{PodReason, Verdict};
+use accord_plan::{Kind, Object};
 
 use super::facts::Told;
 
@@ -30,6 +31,8 @@ pub(crate) struct Fate {
     pub(crate) told: BTreeMap<String, Told>,
     /// Images that must never get a server.
     pub(crate) refused: BTreeSet<String>,
+    /// Objects that the API server doesn't take: of a kind, with this text in them.
+    pub(crate) untaken: BTreeSet<(Kind, String)>,
     /// What the prober says of a diverging pod.
     pub(crate) evidence: String,
 }
@@ -50,6 +53,13 @@ impl Fate {
             .get(&(kind.to_owned(), image.to_owned()))
             .copied()
             .unwrap_or(0)
+    }
+
+    /// True when the API server takes no such object.
+    pub(crate) fn refuses(&self, object: &Object) -> bool {
+        let text = object.value.to_string();
+        let mut all = self.untaken.iter();
+        all.any(|(kind, part)| *kind == object.key.kind && text.contains(part))
     }
 
     pub(crate) fn crashes(&self, image: &str) -> bool {

@@ -8,7 +8,7 @@ use accord_crds::edge::EdgeStatus;
 use accord_crds::meta::{FINALIZER, GATE_AGREES, LABEL_ROLE, LABEL_SERVICE, MANAGER};
 use accord_crds::{AuthService, AuthServiceSpec, PodReason, Verdict};
 use accord_plan::agreement::{Basis, Grounds, Proof};
-use accord_plan::observed::{Answer, CacheFacts, DatabaseFacts, Objects, Settings};
+use accord_plan::observed::{Answer, CacheFacts, DatabaseFacts, Objects, RefusedWrite, Settings};
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 use accord_plan::status::bounded;
@@ -33,6 +33,7 @@ const BOUND: usize = 400;
 #[derive(Clone, Default)]
 struct Memory {
     foreign: BTreeSet<ObjectKey>,
+    refused: BTreeMap<ObjectKey, (Option<i64>, RefusedWrite)>,
     database: Option<Answer<DatabaseFacts>>,
     cache: Option<Answer<CacheFacts>>,
     proofs: BTreeMap<String, Proof>,
@@ -383,6 +384,7 @@ impl World {
             contradiction: self.contradiction(&view.service),
             objects: std::mem::take(&mut view.objects),
             foreign: self.memory.foreign.clone(),
+            refused: self.refused(&view.service),
             referenced: self.referenced(&view.service.spec),
             edge: self.edge.clone(),
             watched: None,
@@ -392,6 +394,7 @@ impl World {
         }
     }
 
+<<<<<<< HEAD
     /// Asked once for each generation, as the operator does.
     fn contradiction(&mut self, service: &AuthService) -> Option<String> {
         let of = (service.metadata.uid.clone(), service.metadata.generation);
@@ -403,6 +406,18 @@ impl World {
                 found
             }
         }
+=======
+    /// What was refused of this declaration.
+    fn refused(&mut self, service: &AuthService) -> BTreeMap<ObjectKey, RefusedWrite> {
+        let current = service.metadata.generation;
+        self.memory
+            .refused
+            .retain(|_, (generation, _)| *generation == current);
+        let refused = self.memory.refused.iter();
+        refused
+            .map(|(key, (_, why))| (key.clone(), why.clone()))
+            .collect()
+>>>>>>> a74b97b (wip-refused)
     }
 
     /// The Secrets that a declaration names.
@@ -455,6 +470,17 @@ impl World {
 
     fn carry_out(&mut self, view: &View, action: &Action) -> Result<(), Refusal> {
         self.say(format!("  {}", describe(action)));
+        if let Action::Create(object) | Action::Apply(object) | Action::Replace(object) = action
+            && self.fate.refuses(object)
+        {
+            let why = RefusedWrite {
+                revision: object.template_revision().map(str::to_owned),
+                message: "spec is invalid.".into(),
+            };
+            let seen = (view.service.metadata.generation, why);
+            self.memory.refused.insert(object.key.clone(), seen);
+            return Ok(());
+        }
         match action {
             Action::Create(object) => {
                 check_new(object);
