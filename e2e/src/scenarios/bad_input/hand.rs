@@ -128,6 +128,16 @@ pub(super) const CONTRADICTIONS: &[Case] = &[
 /// every run, all of them with `ACCORD_LONG=1`.
 pub(super) const HOPELESS: &[Case] = &[
     (
+        "spec.server.podTemplate",
+        "metadata that are a text",
+        || json!({"server": {"podTemplate": {"metadata": "text"}}}),
+    ),
+    (
+        "spec.server.podTemplate",
+        "labels that are a list",
+        || json!({"server": {"podTemplate": {"metadata": {"labels": ["a"]}}}}),
+    ),
+    (
         "spec.server.resources",
         "no quantity",
         || json!({"server": {"resources": {"limits": {"memory": "plenty"}}}}),
