@@ -1,4 +1,4 @@
-//! Objects of names that Accord needs are somebody else's, of every kind that it makes (two Secrets stand for the others): each is left alone, status names
+//! Objects of names that Accord needs are somebody else's, of every kind that it makes: each is left alone, status names
 //! one after the other, and once they are gone everything goes on by itself.
 //!
 //! Names that hold a digest are known once the service has run: their part comes in its second life.
@@ -18,7 +18,21 @@ use crate::wait::{Seen, wait};
 
 /// Kind, plural, group, and what follows the service's name in the names of its objects.
 const FIXED: &[(&str, &str, &str, &[&str])] = &[
-    ("Secret", "secrets", "/api/v1", &["-keys", "-canary"]),
+    (
+        "Secret",
+        "secrets",
+        "/api/v1",
+        &[
+            "-internal",
+            "-keys",
+            "-canary",
+            "-ca",
+            "-database",
+            "-postgres-tls",
+            "-cache-auth",
+            "-cache-tls",
+        ],
+    ),
     (
         "ConfigMap",
         "configmaps",

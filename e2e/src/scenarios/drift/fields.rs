@@ -176,18 +176,11 @@ fn owned(kit: &Kit<'_>, api: &Api, kind: &'static str, path: &str) -> Result<Tar
     Ok(target)
 }
 
-/// Left out: an owner that isn't there makes the collector delete the object, without the label it is nobody's, and recorded
-/// identities are evidence, not configuration. By the last fields apply tells the entries of a list apart: with another value
-/// there it finds an entry that isn't there, which isn't put right yet.
+/// Left out: an owner that isn't there makes the collector delete the object, and recorded identities are evidence, not
+/// configuration.
 fn is_tried(leaf: &Leaf, name: &str) -> bool {
-    const KEYS: [&str; 4] = [".port", ".protocol", ".containerPort", ".whenUnsatisfiable"];
-    let left_out: [&[&str]; 2] = [
-        &["metadata", "ownerReferences"],
-        &["metadata", "labels", "accord.dev/service"],
-    ];
     let is_evidence = leaf.is_below(&["data"]) && name.ends_with("-identity");
-    let is_key = KEYS.iter().any(|key| leaf.shown().ends_with(key));
-    !is_evidence && !is_key && !left_out.iter().any(|field| leaf.is_below(field))
+    !is_evidence && !leaf.is_below(&["metadata", "ownerReferences"])
 }
 
 impl Target {

@@ -394,7 +394,6 @@ impl World {
         }
     }
 
-<<<<<<< HEAD
     /// Asked once for each generation, as the operator does.
     fn contradiction(&mut self, service: &AuthService) -> Option<String> {
         let of = (service.metadata.uid.clone(), service.metadata.generation);
@@ -406,7 +405,8 @@ impl World {
                 found
             }
         }
-=======
+    }
+
     /// What was refused of this declaration.
     fn refused(&mut self, service: &AuthService) -> BTreeMap<ObjectKey, RefusedWrite> {
         let current = service.metadata.generation;
@@ -417,7 +417,6 @@ impl World {
         refused
             .map(|(key, (_, why))| (key.clone(), why.clone()))
             .collect()
->>>>>>> a74b97b (wip-refused)
     }
 
     /// The Secrets that a declaration names.
