@@ -178,7 +178,7 @@ fn entries(list: &Value) -> impl Iterator<Item = &Value> {
 
 /// Why the API server takes no Deployment of a revision.
 pub fn refused(context: &Context, digest: &str) -> Option<String> {
-    let key = ObjectKey::new(Kind::Deployment, &context.names.server());
+    let key = ObjectKey::new(Kind::Deployment, context.names.server());
     let refused = context.observed.refused.get(&key)?;
     (refused.revision.as_deref() == Some(digest)).then(|| refused.told(&key))
 }
