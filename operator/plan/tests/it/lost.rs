@@ -224,8 +224,10 @@ fn what_a_stateful_set_keeps_for_itself_is_no_release() {
                 "metadata": {"name": name, "labels": labels}, "revision": 7, "data": {"spec": {"template": {}}}}),
         })
         .unwrap();
+    let writes = world.writes;
     world.settle();
     assert_eq!(released(&world), before, "{}", world.last_steps());
+    assert_eq!(world.writes, writes, "nothing follows from it\n{}", world.last_steps());
 }
 
 #[test]
