@@ -227,7 +227,12 @@ fn what_a_stateful_set_keeps_for_itself_is_no_release() {
     let writes = world.writes;
     world.settle();
     assert_eq!(released(&world), before, "{}", world.last_steps());
-    assert_eq!(world.writes, writes, "nothing follows from it\n{}", world.last_steps());
+    assert_eq!(
+        world.writes,
+        writes,
+        "nothing follows from it\n{}",
+        world.last_steps()
+    );
 }
 
 #[test]
