@@ -146,7 +146,8 @@ fn back_up(kit: &Kit<'_>, how: &How) -> Result<Vec<Value>> {
                 continue;
             }
             carry(&mut object, how.stale_owners);
-            if let (true, Some(spec)) = (kind == "services", object["spec"].as_object_mut()) {
+            let spec = object.get_mut("spec").and_then(Value::as_object_mut);
+            if let (true, Some(spec)) = (kind == "services", spec) {
                 // The addresses may be another's by now.
                 spec.retain(|field, _| !field.starts_with("clusterIP"));
             }
