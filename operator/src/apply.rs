@@ -7,7 +7,7 @@ use accord_crds::AuthService;
 use accord_crds::meta::{FINALIZER, LABEL_SERVICE, MANAGER};
 use accord_plan::observed::{Objects, RefusedWrite};
 use accord_plan::outcome::{Action, GatePatch, Generate, Material};
-use accord_plan::{Kind, Object, ObjectKey};
+use accord_plan::{Kind, Object, ObjectKey, labels};
 use jiff::Timestamp;
 use kube::api::{
     DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
@@ -160,15 +160,16 @@ impl Writer<'_> {
 
     /// True for an object of ours whose label somebody took away: the next pass puts it back. A Job isn't changed any more.
     fn controls(&self, there: &Object) -> bool {
-        let Some(uid) = self.service.metadata.uid.as_deref() else {
-            return false;
-        };
-        let owners = there.value["metadata"]["ownerReferences"].as_array();
-        there.key.kind != Kind::Job
-            && owners
-                .into_iter()
-                .flatten()
-                .any(|owner| owner["controller"] == true && owner["uid"] == uid)
+        match there.key.kind {
+            Kind::Job => false,
+            // What outlives its service has no owner; its other labels still say whose it is.
+            Kind::ConfigMap if labels::name_service(there, self.name) => true,
+            _ => self.service.metadata.uid.as_deref().is_some_and(|uid| {
+                let owners = there.value["metadata"]["ownerReferences"].as_array();
+                let mut owners = owners.into_iter().flatten();
+                owners.any(|owner| owner["controller"] == true && owner["uid"] == uid)
+            }),
+        }
     }
 
     async fn apply(&self, wanted: &Object) -> Result<Learned, Error> {

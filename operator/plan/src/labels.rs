@@ -6,6 +6,12 @@ use accord_crds::AuthService;
 use accord_crds::meta::{GROUP, LABEL_REVISION, LABEL_ROLE, LABEL_SERVICE, MANAGER, VERSION};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 
+use crate::key::Object;
+
+/// Of Kubernetes' recommended labels.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
 /// What an object is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -63,12 +69,17 @@ pub fn label_selector(service: &str, role: Role) -> LabelSelector {
 pub fn labels(service: &str, role: Role, revision: Option<&str>) -> BTreeMap<String, String> {
     let mut labels = selector(service, role);
     labels.insert("app.kubernetes.io/name".into(), role.as_str().into());
-    labels.insert("app.kubernetes.io/instance".into(), service.into());
-    labels.insert("app.kubernetes.io/managed-by".into(), MANAGER.into());
+    labels.insert(INSTANCE.into(), service.into());
+    labels.insert(MANAGED_BY.into(), MANAGER.into());
     if let Some(revision) = revision {
         labels.insert(LABEL_REVISION.into(), revision.into());
     }
     labels
+}
+
+/// True when an object's labels name Accord and a service, whatever became of the label that it is found by.
+pub fn name_service(object: &Object, service: &str) -> bool {
+    object.label(MANAGED_BY) == Some(MANAGER) && object.label(INSTANCE) == Some(service)
 }
 
 /// The service as owner: its children are collected with it.

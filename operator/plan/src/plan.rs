@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use accord_crds::meta::{ANNOTATION_RETRY, FINALIZER};
+use accord_crds::meta::{ANNOTATION_RETRY, FINALIZER, LABEL_SERVICE};
 use accord_crds::observe::Mode;
 use accord_crds::spec::DeletionPolicy;
 use accord_crds::status::{AuthServiceStatus, CandidateState, Run};
@@ -131,7 +131,7 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
     }
 
     let recorded = identity::updated(&context);
-    let obstacle = conflict(&draft, observed)
+    let obstacle = conflict(&draft, &context)
         .map(|message| (Reason::Conflict, message))
         .or_else(|| Some((Reason::WriteRefused, refused_write(&draft, observed)?)));
     let findings = Findings {
@@ -336,17 +336,20 @@ fn follow(context: &Context) -> Followed {
 }
 
 /// An object that is wanted and exists as somebody else's.
-fn conflict(draft: &Draft, observed: &Observed) -> Option<String> {
+fn conflict(draft: &Draft, context: &Context) -> Option<String> {
     let wanted = draft
         .desired
         .iter()
         .map(|o| &o.key)
         .chain(draft.generate.iter().map(|g| &g.object.key));
-    let key = wanted.into_iter().find(|key| observed.foreign.contains(key))?;
+    let key = wanted
+        .into_iter()
+        .find(|key| context.observed.foreign.contains(key))?;
     Some(format!(
-        "{} {} exists and isn't Accord's: it is left alone. Rename or remove it, or give the AuthService another name.",
+        "{} {} exists and isn't Accord's: it is left alone. Rename or remove it, or give the AuthService another name. If it is this service's own and lost its label: put {LABEL_SERVICE}={} back.",
         key.kind.as_str(),
-        key.name
+        key.name,
+        context.service.metadata.name.as_deref().unwrap_or_default()
     ))
 }
 

@@ -144,6 +144,21 @@ async fn an_object_of_ours_whose_label_was_taken_away_is_ours_and_a_stranger_s_i
 }
 
 #[tokio::test]
+async fn a_record_without_an_owner_is_known_by_its_other_labels() {
+    for (instance, ours) in [("harbour", true), ("pier", false)] {
+        let there = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "harbour-identity",
+            "labels": {"app.kubernetes.io/managed-by": "accord", "app.kubernetes.io/instance": instance}}});
+        let wanted = Object {
+            key: ObjectKey::new(Kind::ConfigMap, "harbour-identity"),
+            value: there.clone(),
+        };
+        let answers = vec![(409, status(409, "AlreadyExists")), (200, there)];
+        let (applied, _) = carry_out(answers, &[Action::Create(wanted)]).await;
+        assert_eq!(applied.error.is_none(), ours, "{instance}");
+    }
+}
+
+#[tokio::test]
 async fn our_own_object_that_the_watch_has_not_shown_yet_is_taken_in() {
     let answers = vec![
         (409, status(409, "AlreadyExists")),

@@ -2,6 +2,7 @@
 //! is restored from the bindings that live pods use, or waited for; it is never made anew.
 
 use accord_crds::Reason;
+use accord_crds::meta::LABEL_SERVICE;
 
 use crate::binding::RING_KEYS;
 use crate::build::{certificate, secret};
@@ -64,7 +65,7 @@ pub fn run(context: &Context, draft: &mut Draft) -> Gate {
             return Gate::closed(
                 Reason::CredentialsMissing,
                 format!(
-                    "Secret {name} was made once and is gone. Restore it from a backup; it isn't made anew, because what exists was encrypted or opened with it."
+                    "Secret {name} was made once and is gone (or lost its label {LABEL_SERVICE}). Restore it from a backup; it isn't made anew, because what exists was encrypted or opened with it."
                 ),
             );
         } else if let Some(request) = request(context, &name, ca.as_deref()) {
