@@ -94,7 +94,7 @@ fn comes_back(kit: &Kit<'_>, how: &How) -> Result<String> {
         volumes::offer(kit.cluster, volume)?;
     }
     for object in &backup {
-        create(kit, object)?;
+        come_back(kit, object)?;
         if how.status && object["kind"] == "AuthService" {
             let patch = json!({"status": status}).to_string();
             let name = name_of(object);
@@ -135,6 +135,15 @@ fn comes_back(kit: &Kit<'_>, how: &How) -> Result<String> {
         },
         tally.replicas
     ))
+}
+
+/// Creates an object. Once the AuthService is there its children may be too: they are left alone, as backup tools do.
+fn come_back(kit: &Kit<'_>, object: &Value) -> Result<()> {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    match create(kit, object) {
+        Err(error) if kit.cluster.find(kind, kit.namespace, name_of(object))?.is_none() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Every object that a backup has, as it is restored.
