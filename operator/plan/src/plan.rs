@@ -21,7 +21,7 @@ use crate::phases::cutover::{self, Stage};
 use crate::phases::preflight::When;
 use crate::phases::runs::Bench;
 use crate::phases::{
-    Draft, credentials, data_stores, edge, isolation, once, preflight, runs, verification, workload,
+    Draft, credentials, data_stores, edge, isolation, once, preflight, runs, startup, verification, workload,
 };
 use crate::probe::ProbeRequest;
 use crate::prune;
@@ -161,7 +161,10 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
         checks,
         probe,
         events,
-        requeue: followed.due,
+        requeue: [followed.due, startup::due(&context, &declared.digest)]
+            .into_iter()
+            .flatten()
+            .min(),
         finished: false,
     }
 }
@@ -261,7 +264,7 @@ fn withdrawn(
     if let Some(why) = workload::refused(context, &declared.digest) {
         return Some((Reason::WriteRefused, why));
     }
-    let not_starting = workload::failing(context, &declared.digest).map(|why| (Reason::PodsNotStarting, why));
+    let not_starting = startup::hopeless(context, &declared.digest).map(|why| (Reason::PodsNotStarting, why));
     not_starting.or_else(|| verification::divergence(context))
 }
 

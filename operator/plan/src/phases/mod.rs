@@ -10,6 +10,7 @@ pub mod once;
 pub mod preflight;
 pub mod runs;
 pub mod standing;
+pub mod startup;
 pub mod verification;
 pub mod workload;
 

@@ -427,7 +427,7 @@ fn pods<'a>(context: &'a Context<'_>, job: &'a str) -> impl Iterator<Item = &'a 
 /// What a running Job waits for.
 pub(super) fn waiting_for(context: &Context, job: &str) -> String {
     let why = pods(context, job)
-        .find_map(crate::phases::workload::not_starting)
+        .find_map(crate::phases::startup::not_starting)
         .map(|why| format!(": {why}"));
     format!("Job {job} is at work{}", why.unwrap_or_default())
 }

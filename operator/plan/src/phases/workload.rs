@@ -13,7 +13,7 @@ use crate::gate::Gate;
 use crate::identity;
 use crate::key::{Kind, Object, ObjectKey};
 use crate::labels::Role;
-use crate::phases::Draft;
+use crate::phases::{Draft, startup};
 use crate::revision::Revision;
 
 /// What bindings are made from; `None` while a credential is missing, or is another one than the servers have.
@@ -204,7 +204,7 @@ pub fn gate(context: &Context, serving: Option<&Revision>) -> Gate {
     {
         return Gate::closed(Reason::RollingOut, "Handing the servers to the cluster.");
     }
-    if let Some(why) = failing(context, &revision.digest) {
+    if let Some(why) = startup::failing(context, &revision.digest) {
         return Gate::closed(Reason::PodsNotStarting, why);
     }
     if declared == 0 && number(&status["replicas"]) == 0 {
@@ -276,44 +276,5 @@ pub fn has_started(pod: &Object) -> bool {
             && list
                 .iter()
                 .all(|c| c["started"] == true && !c["state"]["running"].is_null())
-    })
-}
-
-/// Why pods of a revision don't start, once it's clear that they won't by themselves.
-pub fn failing(context: &Context, revision: &str) -> Option<String> {
-    servers(context)
-        .filter(|p| runs(p, revision))
-        .find_map(|p| not_starting(p).map(|why| format!("Pod {}: {why}", p.key.name)))
-}
-
-/// How many restarts make a crash loop.
-const RESTARTS: i64 = 3;
-
-/// Why a pod doesn't start.
-pub fn not_starting(pod: &Object) -> Option<String> {
-    const HOPELESS: &[&str] = &[
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-    ];
-    let status = &pod.value["status"];
-    ["initContainerStatuses", "containerStatuses"].iter().find_map(|list| {
-        status[*list].as_array()?.iter().find_map(|c| {
-            let waiting = &c["state"]["waiting"];
-            let reason = waiting["reason"].as_str()?;
-            if HOPELESS.contains(&reason) {
-                let detail = waiting["message"].as_str().unwrap_or_default();
-                return Some(format!("{reason}: {detail}"));
-            }
-            let restarts = c["restartCount"].as_i64().unwrap_or(0);
-            (reason == "CrashLoopBackOff" && restarts >= RESTARTS).then(|| {
-                let code = &c["lastState"]["terminated"]["exitCode"];
-                format!("it crashed {restarts} times, last with exit code {code}; see `kubectl logs {} --previous`", pod.key.name)
-            })
-        })
     })
 }

@@ -105,6 +105,42 @@ fn a_candidate_that_crashes_is_withdrawn() {
 }
 
 #[test]
+fn an_image_that_is_out_of_reach_for_a_moment_is_not_withdrawn_and_one_that_stays_so_is() {
+    let mut world = complete();
+    world.fate.out_of_reach.insert(SECOND.into());
+    world.edit(|s| s.image = SECOND.into());
+    until_the_second_is_rolled(&mut world);
+    for _ in 0..60 {
+        world.pass();
+        world.tick();
+    }
+    let status = world.service.as_ref().unwrap().status.clone().unwrap();
+    let condition = |kind: ConditionType| status.conditions.iter().find(|c| c.type_ == kind.as_str());
+    let told = condition(ConditionType::WorkloadReady).unwrap();
+    assert_eq!(
+        (told.reason.as_str(), ready(&world).as_str()),
+        ("PodsNotStarting", "PodsNotStarting")
+    );
+    assert!(told.message.contains("no such host"), "{}", told.message);
+    world.fate.out_of_reach.clear();
+    world.settle();
+    assert_eq!(
+        world.serving(),
+        [(SECOND.to_owned(), 3)].into(),
+        "the registry was back"
+    );
+
+    let mut world = complete();
+    world.fate.out_of_reach.insert(SECOND.into());
+    world.edit(|s| s.image = SECOND.into());
+    world.settle();
+    assert_eq!(ready(&world), "CandidateWithdrawn");
+    assert_eq!(world.serving(), [(orders().image, 3)].into());
+    let pods = pods(&world);
+    assert_eq!(pods.len(), 3, "none of the candidate is left: {pods:?}");
+}
+
+#[test]
 fn a_database_that_restarts_turns_no_rollout_back() {
     let mut world = complete();
     world.edit(|s| s.image = SECOND.into());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use accord_plan::{Kind, Object, ObjectKey};
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Why a write was refused.
@@ -24,6 +25,8 @@ pub(crate) struct Api {
     objects: BTreeMap<ObjectKey, Arc<Object>>,
     born: BTreeMap<String, u32>,
     version: u64,
+    /// The time at which objects are made.
+    pub(crate) now: Timestamp,
 }
 
 impl Api {
@@ -68,6 +71,12 @@ impl Api {
         format!("{key}.{nth}")
     }
 
+    /// Now, and no two at the same time.
+    fn born_at(&self) -> String {
+        let seconds = self.now.strftime("%Y-%m-%dT%H:%M:%S");
+        format!("{seconds}.{:09}Z", self.version)
+    }
+
     pub(crate) fn create(&mut self, object: &Object) -> Result<(), Refusal> {
         if self.objects.contains_key(&object.key) {
             return Err(Refusal::AlreadyExists);
@@ -77,7 +86,7 @@ impl Api {
         value["metadata"]["name"] = object.key.name.clone().into();
         value["metadata"]["uid"] = uid.into();
         value["metadata"]["generation"] = 1.into();
-        value["metadata"]["creationTimestamp"] = format!("2026-01-01T00:00:00.{:09}Z", self.version).into();
+        value["metadata"]["creationTimestamp"] = self.born_at().into();
         defaults(object.key.kind, &mut value);
         check(&value, None)?;
         self.put(&object.key, value);

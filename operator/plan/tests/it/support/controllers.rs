@@ -335,6 +335,8 @@ fn kubelet(api: &mut Api, stores: &mut Stores, fate: &Fate, pod: &Object) {
         ))
     } else if role == "server" && fate.crashes(container["image"].as_str().unwrap()) {
         Some(waiting("CrashLoopBackOff", "back-off".into(), 5))
+    } else if role == "server" && fate.out_of_reach.contains(container["image"].as_str().unwrap()) {
+        Some(waiting("ErrImagePull", "no such host".into(), 0))
     } else if role == "postgres" && !running {
         stores
             .initialise(api)

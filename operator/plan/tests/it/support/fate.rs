@@ -13,6 +13,8 @@ pub(crate) struct Fate {
     failing: BTreeMap<(String, String), i32>,
     pub(crate) crashing: BTreeSet<String>,
     pub(crate) diverging: BTreeSet<String>,
+    /// Images that no node can get for its servers.
+    pub(crate) out_of_reach: BTreeSet<String>,
     /// Images whose pods keep their state to themselves: one alone looks right, two never agree.
     pub(crate) lonely: BTreeSet<String>,
     /// Images whose pods honour each other's sessions and no other image's.

@@ -284,6 +284,7 @@ impl World {
     /// One step of the cluster, without the operator.
     pub(crate) fn tick(&mut self) {
         self.now += jiff::SignedDuration::from_secs(1);
+        self.api.now = self.now;
         let uid = self.service.as_ref().and_then(|s| s.metadata.uid.clone());
         controllers::step(&mut self.api, &mut self.stores, &self.fate, uid.as_deref());
         self.check_service();
