@@ -1,5 +1,7 @@
-//! Idle means that nothing is written: counted in the API server's own log, while sweeps go on.
+//! Idle means that nothing is written: counted in the API server's own log, while sweeps go on. What a creation and a change
+//! cost is told beside the least that it could be: each object once, and each change of status.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -28,7 +30,13 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
         kit.declare(&yaml)?;
         kit.ready(COME_UP)?;
         settled(kit, begun)?;
-        let create = kit.requests(&begun)?;
+        let create = Tally::of(&kit.requests(&begun)?);
+
+        let change = Mark::now()?;
+        kit.scale(4)?;
+        kit.ready(COME_UP)?;
+        settled(kit, change)?;
+        let change = Tally::of(&kit.requests(&change)?);
 
         let idle = Mark::now()?;
         std::thread::sleep(window);
@@ -59,17 +67,67 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
                 .collect::<Vec<_>>()
                 .join("; ")
         );
-        let refused = create.iter().filter(|r| r.code >= 400).count();
         Ok(format!(
-            "0 writes and {} reads in {}; to create it {} writes ({refused} refused) and {} reads; a change of nothing: 0 \
-             writes, {} reads",
+            "0 writes and {} reads in {}; to create it {create}; to scale it from 3 to 4 {change}; a change of nothing: 0 writes, {} \
+             reads",
             quiet.len(),
             seconds(window),
-            create.iter().filter(|r| r.is_write()).count(),
-            create.iter().filter(|r| !r.is_write()).count(),
             noop.len()
         ))
     })
+}
+
+/// What requests were for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    /// Objects that were written, each counted once.
+    objects: BTreeSet<(String, String)>,
+    /// Writes to objects that had been written before.
+    again: usize,
+    gates: usize,
+    status: usize,
+    events: usize,
+    refused: usize,
+    reads: usize,
+}
+
+impl Tally {
+    fn of(requests: &[Request]) -> Self {
+        let mut tally = Self::default();
+        for request in requests {
+            match request.resource.as_str() {
+                _ if !request.is_write() => tally.reads += 1,
+                _ if request.code >= 400 => tally.refused += 1,
+                "authservices/status" => tally.status += 1,
+                "pods/status" => tally.gates += 1,
+                "events" => tally.events += 1,
+                resource => {
+                    let object = (resource.to_owned(), request.name.clone());
+                    tally.again += usize::from(!tally.objects.insert(object));
+                }
+            }
+        }
+        tally
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let least = self.objects.len() + self.gates + self.status;
+        write!(
+            f,
+            "{} writes ({} objects, {} gates and {} changes of status, which is the least; {} events; {} written again, {} refused) \
+             and {} reads",
+            least + self.again + self.events + self.refused,
+            self.objects.len(),
+            self.gates,
+            self.status,
+            self.events,
+            self.again,
+            self.refused,
+            self.reads
+        )
+    }
 }
 
 /// Waits until nothing was written for a while. It has to come: a service that writes on and on never settles.
@@ -93,4 +151,39 @@ fn settled(kit: &Kit<'_>, begun: Mark) -> Result<()> {
             })
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(verb: &str, resource: &str, name: &str, code: u64) -> Request {
+        Request {
+            verb: verb.to_owned(),
+            group: String::new(),
+            resource: resource.to_owned(),
+            namespace: "n".to_owned(),
+            name: name.to_owned(),
+            code,
+            denied: false,
+        }
+    }
+
+    #[test]
+    fn an_object_counts_once_and_what_comes_after_is_told_apart() {
+        let tally = Tally::of(&[
+            request("create", "secrets", "a", 201),
+            request("create", "services", "a", 201),
+            request("patch", "services", "a", 200),
+            request("create", "jobs", "a", 409),
+            request("get", "jobs", "a", 200),
+            request("patch", "authservices/status", "a", 200),
+            request("patch", "pods/status", "a-1", 200),
+            request("create", "events", "", 201),
+        ]);
+        assert_eq!(
+            tally.to_string(),
+            "7 writes (2 objects, 1 gates and 1 changes of status, which is the least; 1 events; 1 written again, 1 refused) and 1 reads"
+        );
+    }
 }
