@@ -3,6 +3,7 @@
 //! those are the public images, and only the operator and the examples are built.
 
 mod base;
+mod earlier;
 mod example;
 mod node;
 mod operator;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+pub use self::earlier::Earlier;
 pub(crate) use self::operator::BINARIES as OPERATOR_BINARIES;
 use self::store::Builder;
 
@@ -29,6 +31,8 @@ pub enum Image {
     Node,
     /// The operator with the runner, as `localhost/accord-operator:dev`.
     Operator,
+    /// The operator as an earlier commit has it.
+    Earlier(Earlier),
     /// An application of `examples/`.
     Example(Example),
     /// The project that the documentation's page on Django makes, as `localhost/mysite:docs`.
@@ -85,6 +89,7 @@ impl Image {
             Self::Python => "localhost/python:3.11".to_owned(),
             Self::Node => "localhost/node:24".to_owned(),
             Self::Operator => "localhost/accord-operator:dev".to_owned(),
+            Self::Earlier(earlier) => format!("localhost/accord-operator:{earlier}"),
             Self::Example(example) => format!("localhost/{}:{}", example.name, example.tag),
             Self::Page => "localhost/mysite:docs".to_owned(),
         }
@@ -98,6 +103,7 @@ impl Image {
             Self::Python => base::PYTHON.build(builder),
             Self::Node => base::NODE.build(builder),
             Self::Operator => operator::build(builder),
+            Self::Earlier(earlier) => earlier.build(builder),
             Self::Example(example) => example::build(builder, example),
             Self::Page => page::build(builder),
         }

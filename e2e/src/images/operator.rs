@@ -21,15 +21,25 @@ const PACKAGES: [&str; 5] = [
 ];
 const RECIPE: &str = "FROM scratch\nCOPY accord-operator accord-runner /\nUSER 65532:65532\nENTRYPOINT [\"/accord-operator\"]\n";
 
-/// Builds the binaries, which cargo does only where something changed, and the image around them.
+/// The image of this checkout.
 pub(super) fn build(builder: Builder) -> Result<Built> {
-    let arch = std::env::consts::ARCH;
-    let target = format!("{arch}-unknown-linux-gnu");
     // Outside of the checkout: every checkout shares what was compiled, and it is by far the longest step.
     let target_dir = match std::env::var_os("CARGO_TARGET_DIR").filter(|d| !d.is_empty()) {
         Some(dir) => paths::checkout().join(dir),
         None => paths::cache_dir("target")?,
     };
+    build_from(builder, paths::checkout(), &target_dir, &Image::Operator)
+}
+
+/// Builds the binaries of a checkout, which cargo does only where something changed, and the image around them.
+pub(super) fn build_from(
+    builder: Builder,
+    checkout: &Path,
+    target_dir: &Path,
+    image: &Image,
+) -> Result<Built> {
+    let arch = std::env::consts::ARCH;
+    let target = format!("{arch}-unknown-linux-gnu");
     let output = target_dir.join(&target).join("release");
     let expectation = if output.exists() {
         ""
@@ -37,11 +47,11 @@ pub(super) fn build(builder: Builder) -> Result<Built> {
         "first time: about 5 min on two cores"
     };
     let cargo = find("cargo").context("there is no `cargo` on the PATH")?;
-    forget_another_checkout(&cargo, &target_dir, &target)?;
+    forget_another_checkout(&cargo, checkout, target_dir, &target)?;
     let mut command = Cmd::new(cargo)
         .args(["build", "--release", "--quiet", "--locked", "--target", &target])
-        .cwd(paths::checkout())
-        .env("CARGO_TARGET_DIR", &target_dir)
+        .cwd(checkout)
+        .env("CARGO_TARGET_DIR", target_dir)
         // A binary that needs no C library of the image: the image has none.
         .env("RUSTFLAGS", "-C target-feature=+crt-static");
     for binary in BINARIES {
@@ -62,7 +72,7 @@ pub(super) fn build(builder: Builder) -> Result<Built> {
         }
         key = key.file(binary, &file)?;
     }
-    let (key, reference) = (key.finish(), Image::Operator.reference());
+    let (key, reference) = (key.finish(), image.reference());
     if let Some(built) = builder.built_before(&reference, &key)? {
         return Ok(built);
     }
@@ -84,16 +94,15 @@ pub(super) fn build(builder: Builder) -> Result<Built> {
 
 /// Cargo tells what is fresh by the times of files, and takes what another checkout compiled for this one's. So that goes
 /// first; what comes from registries stays.
-fn forget_another_checkout(cargo: &Path, target_dir: &Path, target: &str) -> Result<()> {
-    let (mark, here) = (target_dir.join("checkout"), paths::checkout());
-    let here = here.to_string_lossy();
+fn forget_another_checkout(cargo: &Path, checkout: &Path, target_dir: &Path, target: &str) -> Result<()> {
+    let (mark, here) = (target_dir.join("checkout"), checkout.to_string_lossy());
     if std::fs::read_to_string(&mark).is_ok_and(|last| last == here) {
         return Ok(());
     }
     if target_dir.join(target).exists() {
         let mut clean = Cmd::new(cargo)
             .args(["clean", "--quiet", "--locked", "--release", "--target", target])
-            .cwd(paths::checkout())
+            .cwd(checkout)
             .env("CARGO_TARGET_DIR", target_dir);
         for package in PACKAGES {
             clean = clean.args(["--package", package]);

@@ -93,11 +93,11 @@ fn lend(kit: &Kit<'_>) -> Result<()> {
     kit.declare(&secrets.to_string())
 }
 
-/// Runs SQL as the superuser; its password goes over standard input.
+/// Runs SQL as the superuser of the service's own Postgres; the password goes over standard input.
 pub(super) fn sql(kit: &Kit<'_>, database: &str, sql: &str) -> Result<String> {
-    let password = kit
-        .cluster
-        .secret(kit.namespace, "orders-database", "superuser")?;
+    let service = &kit.service.name;
+    let secret = format!("{service}-database");
+    let password = kit.cluster.secret(kit.namespace, &secret, "superuser")?;
     let script = format!(
         "read -r PGPASSWORD; export PGPASSWORD; exec psql -h /tmp -U postgres -d {database} -At -v ON_ERROR_STOP=1"
     );
@@ -108,7 +108,7 @@ pub(super) fn sql(kit: &Kit<'_>, database: &str, sql: &str) -> Result<String> {
             "-i",
             "-n",
             kit.namespace,
-            "orders-postgres-0",
+            &format!("{service}-postgres-0"),
             "--",
             "sh",
             "-c",

@@ -131,7 +131,7 @@ impl std::fmt::Display for Tally {
 }
 
 /// Waits until nothing was written for a while. It has to come: a service that writes on and on never settles.
-fn settled(kit: &Kit<'_>, begun: Mark) -> Result<()> {
+pub(super) fn settled(kit: &Kit<'_>, begun: Mark) -> Result<()> {
     const QUIET: Duration = Duration::from_secs(8);
     let mut last = (0, Instant::now());
     wait(

@@ -32,6 +32,7 @@ mod restart;
 mod retain;
 mod rights;
 mod secrets;
+mod upgrade;
 
 use anyhow::{Context as _, Result};
 
@@ -258,6 +259,12 @@ pub const ALL: &[Scenario] = &[
         shows: "what is lost while no operator is there isn't taken for what was never there",
         room: Room::Cluster,
         run: loss::while_down::run,
+    },
+    Scenario {
+        name: "upgrade",
+        shows: "another version of the operator takes over twenty services, and no server, user or object is touched",
+        room: Room::Cluster,
+        run: upgrade::run,
     },
     // Last: it reads what all of them did.
     Scenario {
