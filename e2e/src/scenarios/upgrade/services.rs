@@ -20,6 +20,9 @@ pub(super) const USERS: &str = "accounts-demo-users";
 /// Only in the SQL below and in Secrets of a namespace that is deleted.
 const PASSWORD: &str = "only-for-this-scenario-0123456789";
 
+/// How many come up at a time: the starts of more on a small machine outlast the example's patience with its database.
+const AT_ONCE: usize = 5;
+
 /// Declares so many services of one replica, waits until they are ready, and returns their names.
 pub(super) fn declare(kit: &Kit<'_>, count: usize) -> Result<Vec<String>> {
     let image = Image::example("express-accounts");
@@ -32,6 +35,13 @@ pub(super) fn declare(kit: &Kit<'_>, count: usize) -> Result<Vec<String>> {
         &yaml,
         verification,
         &format!("{verification}    intervalSeconds: 10\n"),
+    )?;
+    // Twenty have to fit beside each other on two cores, with room for the operator's next pods.
+    let port = "    port: 8080\n";
+    let yaml = kit::replaced(
+        &yaml,
+        port,
+        &format!("{port}    resources: {{requests: {{cpu: 10m, memory: 64Mi}}}}\n"),
     )?;
     orders::demo_users(kit.cluster, kit.namespace, USERS)?;
     kit.declare(&yaml)?;
@@ -51,8 +61,10 @@ pub(super) fn declare(kit: &Kit<'_>, count: usize) -> Result<Vec<String>> {
     }
     external::sql(kit, "postgres", &sql)?;
     kit.declare(&json!({"apiVersion": "v1", "kind": "List", "items": secrets}).to_string())?;
-    kit.declare(&services.join("\n---\n"))?;
-    ready(kit.cluster, kit.namespace, &names)?;
+    for (some, declared) in services.chunks(AT_ONCE).zip((1..).step_by(AT_ONCE)) {
+        kit.declare(&some.join("\n---\n"))?;
+        ready(kit.cluster, kit.namespace, declared + some.len())?;
+    }
     Ok(names)
 }
 
@@ -67,30 +79,25 @@ fn tenant(yaml: &str, first: &str, name: &str) -> Result<String> {
     Ok(yaml)
 }
 
-fn ready(cluster: &Cluster, namespace: &str, names: &[String]) -> Result<()> {
-    wait(
-        cluster,
-        namespace,
-        "all services to be ready",
-        COME_UP * 2,
-        || {
-            let objects = cluster.list("authservices", namespace, "")?;
-            let is_ready = |o: &&Value| current_condition(o, "Ready").is_some_and(|c| c["status"] == "True");
-            let waiting: Vec<&str> = objects
-                .iter()
-                .filter(|o| !is_ready(o))
-                .map(kit::name_of)
-                .collect();
-            Ok(match waiting.first() {
-                None if objects.len() == names.len() => Seen::Done(()),
-                None => Seen::NotYet(format!("{} are declared", objects.len())),
-                Some(first) => {
-                    let findings = Service::new(cluster, namespace, first).findings()?;
-                    Seen::NotYet(format!("{} wait, the first {first}: {findings}", waiting.len()))
-                }
-            })
-        },
-    )
+/// Waits until so many services are declared and all of them ready.
+fn ready(cluster: &Cluster, namespace: &str, count: usize) -> Result<()> {
+    wait(cluster, namespace, "all services to be ready", COME_UP, || {
+        let objects = cluster.list("authservices", namespace, "")?;
+        let is_ready = |o: &&Value| current_condition(o, "Ready").is_some_and(|c| c["status"] == "True");
+        let waiting: Vec<&str> = objects
+            .iter()
+            .filter(|o| !is_ready(o))
+            .map(kit::name_of)
+            .collect();
+        Ok(match waiting.first() {
+            None if objects.len() == count => Seen::Done(()),
+            None => Seen::NotYet(format!("{} are declared", objects.len())),
+            Some(first) => {
+                let findings = Service::new(cluster, namespace, first).findings()?;
+                Seen::NotYet(format!("{} wait, the first {first}: {findings}", waiting.len()))
+            }
+        })
+    })
 }
 
 /// What it takes to reach the first service's stores.
