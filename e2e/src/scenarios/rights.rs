@@ -82,12 +82,13 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
     })
 }
 
-/// Made, changed by hands, scaled, and deleted with its data.
+/// Made, changed by hands, given another release and the first again, scaled, and deleted with its data.
 fn a_life(kit: &Kit<'_>) -> Result<()> {
     kit.bring_up(2)?;
     for hand in HANDS {
         hand.is_answered(kit)?;
     }
+    there_and_back(kit)?;
     kit.scale(3)?;
     kit.ready(CHANGE)?;
     kit.patch(&json!({"spec": {"deletionPolicy": "Delete"}}))?;
@@ -98,6 +99,16 @@ fn a_life(kit: &Kit<'_>) -> Result<()> {
     })?;
     kit.kubectl(&["delete", "authservice", &kit.service.name, "--timeout=60s"])
         .map(drop)
+}
+
+/// Another release, and the one before it again, whose record is then the newest.
+fn there_and_back(kit: &Kit<'_>) -> Result<()> {
+    let declared = kit.service.object()?["spec"]["server"]["env"].take();
+    for env in [json!([{"name": "LOG_LEVEL", "value": "WARNING"}]), declared] {
+        kit.patch(&json!({"spec": {"server": {"env": env}}}))?;
+        kit.ready(CHANGE)?;
+    }
+    Ok(())
 }
 
 const fn hand(object: (&'static str, &'static str), verb: &'static str, does: Does) -> Hand {
