@@ -82,7 +82,7 @@ pub(super) fn run(cluster: &Cluster) -> Result<()> {
     })
 }
 
-/// Made, changed by hands, given another release and the first again, scaled, and deleted with its data.
+/// Made, changed by hands, given two more releases and one of them again, scaled, and deleted with its data.
 fn a_life(kit: &Kit<'_>) -> Result<()> {
     kit.bring_up(2)?;
     for hand in HANDS {
@@ -101,11 +101,10 @@ fn a_life(kit: &Kit<'_>) -> Result<()> {
         .map(drop)
 }
 
-/// Another release, and the one before it again, whose record is then the newest.
+/// Two more releases, and the first of them again, whose record is then the newest.
 fn there_and_back(kit: &Kit<'_>) -> Result<()> {
-    let declared = kit.service.object()?["spec"]["server"]["env"].take();
-    for env in [json!([{"name": "LOG_LEVEL", "value": "WARNING"}]), declared] {
-        kit.patch(&json!({"spec": {"server": {"env": env}}}))?;
+    for level in ["WARNING", "INFO", "WARNING"] {
+        kit.patch(&json!({"spec": {"server": {"env": [{"name": "LOG_LEVEL", "value": level}]}}}))?;
         kit.ready(CHANGE)?;
     }
     Ok(())
