@@ -123,24 +123,6 @@ pub fn run(options: &Options, target: impl FnOnce() -> Result<Cluster>) -> Resul
             }
         }
     }
-    let everything = options.scenarios.is_empty() && options.stages.is_empty();
-    let has_scenarios = !options.fast && (everything || !options.scenarios.is_empty());
-    let beside = stages::BESIDE;
-    let run_beside = || measured(beside.name, || (beside.run)(&place));
-    if everything && has_scenarios {
-        std::thread::scope(|scope| {
-            let other = scope.spawn(|| progress::under(beside.name, run_beside));
-            on_cluster(options, target, &chosen, &mut rows);
-            match other.join() {
-                Ok(row) => rows.push(row),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        });
-    } else if has_scenarios {
-        on_cluster(options, target, &chosen, &mut rows);
-    } else if everything || options.stages.iter().any(|s| s == beside.name) {
-        rows.push(run_beside());
-    }
     if options.fast {
         let why = "--fast: needs a cluster";
         rows.push(Row {
@@ -148,6 +130,8 @@ pub fn run(options: &Options, target: impl FnOnce() -> Result<Cluster>) -> Resul
             took: Duration::ZERO,
             count: Count::skipped(why),
         });
+    } else if options.stages.is_empty() || !options.scenarios.is_empty() {
+        on_cluster(options, target, &chosen, &mut rows);
     }
     Ok(summarise(&rows))
 }

@@ -26,6 +26,10 @@ pub(super) const ALL: &[Stage] = &[
         run: unit_tests,
     },
     Stage {
+        name: "histories",
+        run: histories,
+    },
+    Stage {
         name: "generated files",
         run: generated,
     },
@@ -46,12 +50,6 @@ pub(super) const ALL: &[Stage] = &[
         run: chaos,
     },
 ];
-
-/// What only computes: beside the scenarios, which mostly wait, and after everything else for the cores.
-pub(super) const BESIDE: Stage = Stage {
-    name: "histories",
-    run: histories,
-};
 
 /// How much of a failed program's output is shown.
 const SHOWN: usize = 60;
@@ -132,11 +130,7 @@ fn histories(place: &Place) -> Result<Count> {
     if place.fast {
         return Ok(Count::skipped("--fast: takes ten minutes"));
     }
-    let Some(nice) = find("nice") else {
-        bail!("there is no `nice` on the PATH: it is one of GNU coreutils' programs");
-    };
-    let cargo = find("cargo").context("there is no `cargo` on the PATH")?;
-    let command = Cmd::new(nice).args(["-n", "19"]).arg(cargo).args([
+    let command = cargo(&[
         "test",
         "--release",
         "--locked",
@@ -145,12 +139,11 @@ fn histories(place: &Place) -> Result<Count> {
         "--test",
         "it",
         "any_history",
-    ]);
-    let command = command.cwd(paths::checkout()).env("PROPTEST_CASES", HISTORIES);
+    ])?;
     progress::during(
         &format!("{HISTORIES} histories"),
-        "10 min on two free cores",
-        || logged(place, "histories", command),
+        "about 10 min on two cores",
+        || logged(place, "histories", command.env("PROPTEST_CASES", HISTORIES)),
     )?;
     Ok(Count::passed(1))
 }
