@@ -6,17 +6,10 @@ use accord_crds::spec::DeletionPolicy;
 use accord_plan::Kind;
 use serde_json::Value;
 
-use crate::support::World;
 use crate::support::fixtures::orders;
+use crate::support::{World, complete};
 
 const SECOND: &str = "registry.example/orders:2";
-
-fn complete() -> World {
-    let mut world = World::new();
-    world.create(orders());
-    world.settle();
-    world
-}
 
 fn ready(world: &World) -> String {
     let status = world.service.as_ref().unwrap().status.as_ref().unwrap();

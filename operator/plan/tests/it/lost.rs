@@ -7,28 +7,13 @@ use accord_plan::Kind;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::World;
-use crate::support::end;
 use crate::support::fixtures::orders;
 use crate::support::stores::Database;
 use crate::support::world::encode;
+use crate::support::{World, complete, end, ready};
 
 const POSTGRES: &str = "orders-postgres-0";
 const CLAIMS: [&str; 2] = ["data-orders-postgres-0", "data-orders-cache-0"];
-
-fn complete() -> World {
-    let mut world = World::new();
-    world.create(orders());
-    world.settle();
-    world
-}
-
-/// Reason and message of `Ready`.
-fn ready(world: &World) -> (String, String) {
-    let status = world.service.as_ref().unwrap().status.as_ref().unwrap();
-    let ready = &status.conditions[0];
-    (ready.reason.clone(), ready.message.clone())
-}
 
 fn template(world: &World) -> Value {
     world.api.get(Kind::Deployment, "orders").unwrap()["spec"]["template"].clone()

@@ -5,25 +5,11 @@ use accord_crds::status::CandidateState;
 use accord_plan::Kind;
 use serde_json::json;
 
-use crate::support::World;
 use crate::support::fixtures::orders;
+use crate::support::{World, complete, ready};
 
 /// What a Deployment or Job with it in it isn't taken for.
 const BAD: &str = "example.com/not-taken";
-
-fn complete() -> World {
-    let mut world = World::new();
-    world.create(orders());
-    world.settle();
-    world
-}
-
-/// Ready's reason and message.
-fn ready(world: &World) -> (String, String) {
-    let status = world.service.as_ref().unwrap().status.as_ref().unwrap();
-    let ready = &status.conditions[0];
-    (ready.reason.clone(), ready.message.clone())
-}
 
 fn declare_bad_template(world: &mut World) {
     world.edit(|spec| {

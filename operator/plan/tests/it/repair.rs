@@ -4,28 +4,12 @@ use accord_plan::Kind;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::World;
-use crate::support::end;
 use crate::support::fixtures::orders;
 use crate::support::world::encode;
+use crate::support::{World, complete, end, ready};
 
 const IMAGE: &str = "/spec/template/spec/containers/0/image";
 const ENV: &str = "/spec/template/spec/containers/0/env";
-
-fn complete() -> World {
-    let mut world = World::new();
-    world.create(orders());
-    world.settle();
-    world
-}
-
-fn ready(world: &World) -> (String, String) {
-    let status = world.service.as_ref().unwrap().status.as_ref().unwrap();
-    (
-        status.conditions[0].reason.clone(),
-        status.conditions[0].message.clone(),
-    )
-}
 
 #[rstest]
 #[case::replicas(Kind::Deployment, "orders", "/spec/replicas", json!(7))]
