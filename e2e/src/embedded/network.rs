@@ -1,6 +1,7 @@
 //! The node's address and the way out for pods.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -96,14 +97,28 @@ fn refuse_neighbours() -> Result<()> {
             );
         }
     }
-    let routes = Cmd::new("ip").args(["-4", "route", "show"]).output()?;
-    let ours = ["10.213.", "10.214."];
-    if let Some(route) = routes.lines().find(|r| ours.iter().any(|p| r.starts_with(p))) {
+    let begun = Instant::now();
+    while let Some(route) = foreign_route()? {
+        // The kernel takes the pods' interfaces away some time after their processes: a cluster that was just taken down.
+        if route.contains(" dev veth") && begun.elapsed() < LINGER {
+            std::thread::sleep(Duration::from_millis(500));
+            continue;
+        }
         bail!(
-            "this machine already has a route into the cluster's addresses ({POD_CIDR}, {SERVICE_CIDR}): {}\n\
-             Way out: leave that network for the time, or use a cluster that you have: `cargo xtask --context NAME …`.",
-            route.trim()
+            "this machine already has a route into the cluster's addresses ({POD_CIDR}, {SERVICE_CIDR}): {route}\n\
+             Way out: leave that network for the time, or use a cluster that you have: `cargo xtask --context NAME …`."
         );
     }
     Ok(())
+}
+
+/// For how long interfaces of pods that are gone are waited for.
+const LINGER: Duration = Duration::from_mins(2);
+
+/// A route into the addresses that the cluster is to have.
+fn foreign_route() -> Result<Option<String>> {
+    let routes = Cmd::new("ip").args(["-4", "route", "show"]).output()?;
+    let ours = ["10.213.", "10.214."];
+    let found = routes.lines().find(|r| ours.iter().any(|p| r.starts_with(p)));
+    Ok(found.map(|route| route.trim().to_owned()))
 }
