@@ -117,6 +117,7 @@ impl Base {
                     context: work.path(),
                     recipe: Some(&recipe),
                     args: &[],
+                    is_dated: true,
                 },
             )
         })

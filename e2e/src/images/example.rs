@@ -78,6 +78,7 @@ pub(super) fn build(builder: Builder, example: &Example) -> Result<Built> {
                 context: work.path(),
                 recipe: None,
                 args: &args,
+                is_dated: true,
             },
         )
     })

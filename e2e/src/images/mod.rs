@@ -12,7 +12,7 @@ pub(crate) mod store;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 pub use self::earlier::Earlier;
 pub(crate) use self::operator::BINARIES as OPERATOR_BINARIES;
@@ -59,6 +59,15 @@ pub(crate) struct Built {
     pub(crate) key: String,
     /// Where it lies; none when docker keeps it.
     pub(crate) archive: Option<PathBuf>,
+}
+
+/// The digest of the operator's image, built for the embedded cluster.
+pub fn operator_digest() -> Result<String> {
+    let built = Image::Operator.build(Builder::Chroot)?;
+    let archive = built
+        .archive
+        .context("an image of the embedded cluster has an archive")?;
+    store::digest(&archive)
 }
 
 impl Image {

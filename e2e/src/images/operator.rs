@@ -1,6 +1,8 @@
 //! The operator's image: two static binaries and nothing else.
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -52,8 +54,8 @@ pub(super) fn build_from(
         .args(["build", "--release", "--quiet", "--locked", "--target", &target])
         .cwd(checkout)
         .env("CARGO_TARGET_DIR", target_dir)
-        // A binary that needs no C library of the image: the image has none.
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        .env("CARGO_ENCODED_RUSTFLAGS", flags().join(SEPARATOR))
+        .env("CFLAGS", c_flags());
     for binary in BINARIES {
         command = command.args(["--package", binary]);
     }
@@ -78,8 +80,10 @@ pub(super) fn build_from(
     }
     let work = Workspace::new()?;
     for binary in BINARIES {
-        std::fs::copy(output.join(binary), work.path().join(binary))
-            .with_context(|| format!("can't copy {binary}"))?;
+        let copy = work.path().join(binary);
+        std::fs::copy(output.join(binary), &copy).with_context(|| format!("can't copy {binary}"))?;
+        // Whatever whoever builds lets others do with new files.
+        std::fs::set_permissions(&copy, Permissions::from_mode(0o755))?;
     }
     builder.build(
         &reference,
@@ -88,8 +92,34 @@ pub(super) fn build_from(
             context: work.path(),
             recipe: Some(RECIPE),
             args: &[],
+            is_dated: false,
         },
     )
+}
+
+/// Between two flags in `CARGO_ENCODED_RUSTFLAGS`: paths may hold spaces.
+const SEPARATOR: &str = "\u{1f}";
+
+fn flags() -> [String; 3] {
+    [
+        // A binary that needs no C library of the image: the image has none.
+        "-C".to_owned(),
+        "target-feature=+crt-static".to_owned(),
+        format!("--remap-path-prefix={}={REGISTRY}", cargo_home().display()),
+    ]
+}
+
+/// Where sources of registries lie, wherever that is: binaries name it in every message of a panic. A checkout's own files are
+/// named from its top.
+const REGISTRY: &str = "/cargo";
+
+fn c_flags() -> String {
+    format!("-ffile-prefix-map={}={REGISTRY}", cargo_home().display())
+}
+
+fn cargo_home() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");
+    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
 }
 
 /// Cargo tells what is fresh by the times of files, and takes what another checkout compiled for this one's. So that goes

@@ -68,6 +68,7 @@ pub(super) fn build(builder: Builder) -> Result<Built> {
                 context: work.path(),
                 recipe: Some(&recipe),
                 args: &[],
+                is_dated: true,
             },
         )
     })

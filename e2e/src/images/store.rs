@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::Built;
 use crate::exec::{Cmd, find};
@@ -28,6 +29,9 @@ pub(super) struct Source<'a> {
     pub(super) recipe: Option<&'a str>,
     /// Build arguments.
     pub(super) args: &'a [(String, String)],
+    /// True where files keep their times, by which Python knows what it compiled. Without, and made by buildah, the same
+    /// content is the same image to the last byte.
+    pub(super) is_dated: bool,
 }
 
 impl Builder {
@@ -97,9 +101,16 @@ impl Builder {
         }
         let mut build = self.buildah()?.args(["bud", "--quiet", "--tag", reference]);
         if self == Self::Chroot {
-            // Needs no runtime; the format is docker's, so that a health check of a Containerfile is kept.
-            build = build.args(["--isolation", "chroot", "--format", "docker", "--pull=false"]);
+            // Needs no runtime.
+            build = build.args(["--isolation", "chroot", "--pull=false"]);
         }
+        build = build.args(if source.is_dated {
+            // A health check of a Containerfile is kept in docker's format only.
+            &["--format", "docker"][..]
+        } else {
+            // Docker's format holds the random name of the container that it was made in.
+            &["--format", "oci", "--timestamp", "0", "--identity-label=false"]
+        });
         build
             .args(args)
             .arg("--file")
@@ -174,6 +185,26 @@ impl Builder {
             archive,
         })
     }
+}
+
+/// The digest of an image in an archive: that of its configuration, which names those of its layers.
+pub(super) fn digest(archive: &Path) -> Result<String> {
+    let manifest = Cmd::new("tar")
+        .arg("--extract")
+        .arg("--to-stdout")
+        .arg("--file")
+        .arg(archive);
+    digest_in(&manifest.arg("manifest.json").output()?)
+        .with_context(|| format!("{} isn't an archive of one image", archive.display()))
+}
+
+fn digest_in(manifest: &str) -> Result<String> {
+    let manifest: Value = serde_json::from_str(manifest)?;
+    let config = manifest[0]["Config"].as_str().unwrap_or_default();
+    let digest = config
+        .strip_suffix(".json")
+        .context("its manifest names no configuration")?;
+    Ok(format!("sha256:{digest}"))
 }
 
 /// A directory that is removed with the value.
@@ -256,6 +287,13 @@ fn forget_older(newest: &Path, reference: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_images_digest_is_that_of_its_configuration() {
+        let manifest = r#"[{"Config":"ab12.json","RepoTags":["localhost/a:dev"],"Layers":["cd34.tar"]}]"#;
+        assert_eq!(digest_in(manifest).unwrap(), "sha256:ab12");
+        assert!(digest_in("[]").is_err());
+    }
 
     #[test]
     fn names_of_archives_and_keyed_tags_tell_images_apart() {

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use accord_e2e::cluster::Cluster;
-use accord_e2e::images::Image;
+use accord_e2e::images::{self, Image};
 use accord_e2e::{chaos, demo, embedded, incidents, mutations, progress, sbom, scenarios, testing};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +38,9 @@ enum Command {
         /// postgres, valkey, python, node, operator, or the name of a directory in examples/. Without names: all that the
         /// demo needs.
         names: Vec<String>,
+        /// Build the operator's alone, for no cluster, and say its digest.
+        #[arg(long, conflicts_with = "names")]
+        digest: bool,
     },
     /// Writes what the operator's image is made of to target/sbom, as CycloneDX JSON.
     Sbom,
@@ -156,7 +159,11 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Cluster(command) => cluster(command),
         Command::Demo(args) => show(cli, args),
-        Command::Images { names } => images(cli, names),
+        Command::Images { digest: true, .. } => {
+            println!("{}", images::operator_digest()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Images { names, .. } => bring_images(cli, names),
         Command::Sbom => bills(),
         Command::Test(args) => test(cli, args),
         Command::Mutations { list: true, .. } => mutations::list().map(|()| ExitCode::SUCCESS),
@@ -224,7 +231,7 @@ fn test(cli: &Cli, args: &TestArgs) -> Result<ExitCode> {
     Ok(exit_code(passed))
 }
 
-fn images(cli: &Cli, names: &[String]) -> Result<ExitCode> {
+fn bring_images(cli: &Cli, names: &[String]) -> Result<ExitCode> {
     let cluster = target(cli)?;
     let defaults = ["postgres", "valkey", "operator", "django-orders"].map(str::to_owned);
     for name in if names.is_empty() { &defaults[..] } else { names } {
