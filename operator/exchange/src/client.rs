@@ -95,7 +95,10 @@ pub(crate) struct Reply {
 
 /// No answer.
 pub(crate) enum Failure {
+    /// There was no connection.
     Unreachable(String),
+    /// There was one, and nothing that could be read came over it.
+    BrokenOff(String),
     TimedOut,
 }
 
@@ -271,10 +274,15 @@ fn failure(error: reqwest::Error) -> Failure {
     if error.is_timeout() && !error.is_connect() {
         return Failure::TimedOut;
     }
+    let connected = !error.is_connect();
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    Failure::Unreachable(cause.to_string())
+    if connected {
+        Failure::BrokenOff(cause.to_string())
+    } else {
+        Failure::Unreachable(cause.to_string())
+    }
 }

@@ -15,6 +15,7 @@ mod requests;
 mod ring;
 mod session;
 mod sweep;
+mod tls;
 mod token;
 mod trace;
 

@@ -17,6 +17,8 @@ use crate::session::Session;
 use crate::trace::Outcome;
 use crate::{Exchange, Replica, ring, token};
 
+const TLS_ONLY: &str = "it speaks TLS, and was asked over plain HTTP";
+
 /// One exchange with its time limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
@@ -406,8 +408,20 @@ impl<'a> Run<'a> {
         }
         let Exchange { client, hostname, .. } = self.exchange;
         let fail = |meaning, detail| Outcome::new(meaning, None, detail, since);
-        match client.send(at, hostname, self.deadline, request).await {
-            Err(Failure::Unreachable(why)) => Err(fail(Meaning::Unreachable, snippet(&why, &[]))),
+        let is_read = request.method == Method::GET;
+        let sent = client.send(at, hostname, self.deadline, request).await;
+        let is_refused = match &sent {
+            Err(Failure::BrokenOff(_)) => true,
+            Ok(reply) => is_read && reply.status == 400,
+            Err(_) => false,
+        };
+        if is_refused && client.is_tls_only(at).await {
+            return Err(fail(Meaning::Unreachable, TLS_ONLY.to_owned()));
+        }
+        match sent {
+            Err(Failure::Unreachable(why) | Failure::BrokenOff(why)) => {
+                Err(fail(Meaning::Unreachable, snippet(&why, &[])))
+            }
             Err(Failure::TimedOut) => Err(fail(Meaning::TimedOut, String::new())),
             Ok(reply) => {
                 let meaning = match reply.status {

@@ -127,6 +127,8 @@ enum Manner {
     Gigabyte,
     /// The same answer to everything.
     Says(&'static str),
+    /// An alert to a handshake of TLS, and this to all else.
+    SpeaksTls(&'static str),
 }
 
 impl Manner {
@@ -137,7 +139,7 @@ impl Manner {
             _ => {}
         }
         let mut request = [0; 8192];
-        let _ = stream.read(&mut request).await?;
+        let read = stream.read(&mut request).await?;
         let head = |length: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
         match self {
             Self::BreaksOff => stream.write_all((head(100) + "half").as_bytes()).await,
@@ -156,7 +158,8 @@ impl Manner {
                 stream.write_all(head(1 << 30).as_bytes()).await?;
                 pour(&mut stream, written).await
             }
-            Self::Says(text) => stream.write_all(text.as_bytes()).await,
+            Self::SpeaksTls(_) if request[..read].starts_with(HANDSHAKE) => stream.write_all(ALERT).await,
+            Self::Says(text) | Self::SpeaksTls(text) => stream.write_all(text.as_bytes()).await,
             Self::Closes | Self::Resets => Ok(()),
         }
     }
@@ -195,6 +198,10 @@ const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\
 const ERROR_INSIDE: &str =
     "HTTP/1.1 200 OK\r\ncontent-length: 25\r\nconnection: close\r\n\r\n{\"error\":\"no such table\"}";
 const BROKEN: &str = "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+/// Of RFC 8446: a record of a handshake begins so, and this one holds the fatal alert `handshake_failure`.
+const HANDSHAKE: &[u8] = &[0x16, 0x03];
+const ALERT: &[u8] = &[0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x28];
 const NO_HTTP: &str = "SSH-2.0-OpenSSH_9.9\r\n";
 
 #[rstest]
@@ -230,4 +237,29 @@ async fn no_nonsense_is_divergence_and_none_is_read_to_its_end(
     // What sockets hold, for each of a few requests.
     let written = server.written.load(Ordering::Relaxed) >> 20;
     assert!(written < 200, "{written} of 1024 MiB were taken");
+}
+
+#[rstest]
+#[case::closes(Manner::SpeaksTls(""), true)]
+#[case::refuses(Manner::SpeaksTls(BAD_REQUEST), true)]
+#[case::no_tls_either(Manner::Closes, false)]
+#[case::refuses_tls_too(Manner::Says(BAD_REQUEST), false)]
+#[tokio::test]
+async fn a_pod_that_speaks_tls_where_plain_http_is_expected_is_told_from_a_blocked_one(
+    #[case] manner: Manner,
+    #[case] speaks_tls: bool,
+) {
+    let server = raw(manner).await;
+    let bench = Bench::new(&Sees::default());
+    let proof = judge(&in_time(bench.exchange().pair(&server.at, None)).await, "c1");
+    assert_eq!(proof.verdict, Verdict::Unknown, "{}", proof.message);
+    assert_eq!(
+        proof.message.contains("it speaks TLS"),
+        speaks_tls,
+        "{}",
+        proof.message
+    );
+    if speaks_tls {
+        is(&proof, Verdict::Unknown, ProbeBlocked);
+    }
 }

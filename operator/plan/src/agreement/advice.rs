@@ -72,7 +72,7 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         }
         (PodReason::RecipeMismatch, _) => "Compare verification.recipe with the application.",
         (PodReason::ProbeBlocked, _) => {
-            "Candidates: a NetworkPolicy or a service mesh between the operator and the pod, or a server that listens on loopback."
+            "Candidates: a NetworkPolicy or a service mesh between the operator and the pod, a server that listens on loopback, or one that speaks TLS where plain HTTP is expected: the router ends TLS."
         }
         (PodReason::Slow, _) => "A blocked event loop or a slow dependency; nobody is isolated for it.",
         (PodReason::RateLimited, _) => {
