@@ -4,6 +4,7 @@
 
 mod cookie;
 mod login;
+mod logout;
 mod password;
 
 use schemars::JsonSchema;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cookie::{CookieAttributes, SameSite};
 pub use login::{Identifier, Login, SessionRow, TokenKey};
+pub use logout::{AfterLogout, Logout, LogoutMethod};
 pub use password::{ChangeMethod, ChangePassword};
 
 /// How to log in, check, refresh and log out. What one replica issues is checked on another.
@@ -43,7 +45,7 @@ impl Recipe {
     /// A sentence that names the field and the way out.
     pub fn check(&self) -> Result<(), String> {
         let paths = [
-            ("csrf.path", self.csrf.as_ref().map(|s| &s.path)),
+            ("csrf.path", self.csrf.as_ref().and_then(|s| s.path.as_ref())),
             ("login.path", Some(&self.login.path)),
             ("check.path", Some(&self.check.path)),
             ("check.username", self.check.username.as_ref()),
@@ -61,7 +63,9 @@ impl Recipe {
                 ));
             }
         }
-        self.login.check().map_err(str::to_owned)
+        self.login.check().map_err(str::to_owned)?;
+        let logout = self.logout.as_ref().map_or(Ok(()), Logout::check);
+        logout.map_err(str::to_owned)
     }
 }
 
@@ -69,9 +73,10 @@ impl Recipe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Csrf {
-    /// The path that sets the cookie.
+    /// The path that sets the cookie. Default: none is asked, and the login is what sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024), regex(pattern = r"^/"))]
-    pub path: String,
+    pub path: Option<String>,
     /// The cookie that holds the token. Default: `csrftoken`.
     #[serde(default = "default_csrf_cookie")]
     pub cookie: String,
@@ -127,37 +132,6 @@ pub struct Refresh {
     /// What the body gives besides, for example `grant_type: refresh_token`.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub fields: std::collections::BTreeMap<String, String>,
-}
-
-/// The request that ends the session: POST with the session cookie and the access token, where there are any.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Logout {
-    /// The path.
-    #[schemars(length(max = 1024), regex(pattern = r"^/"))]
-    pub path: String,
-    /// The body's field for the refresh token. Default: none is sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refresh_field: Option<String>,
-    /// How the body is encoded, where there is one. Default: `JSON`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<Encoding>,
-    /// What the body gives besides, for example `client_id: login`.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub fields: std::collections::BTreeMap<String, String>,
-    /// What becomes of an access token at logout. Default: `Accepted`, as with self-contained tokens that live until they expire.
-    #[serde(default)]
-    pub access_token: AfterLogout,
-}
-
-/// What becomes of a token when its session ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AfterLogout {
-    /// It is accepted until it expires.
-    #[default]
-    Accepted,
-    /// Every replica rejects it at once.
-    Rejected,
 }
 
 fn default_csrf_cookie() -> String {

@@ -13,6 +13,8 @@ const ATTRIBUTES_OF_NOTHING: &str = "login.sessionCookieAttributes is set withou
 const KEY_OF_NOTHING: &str = "login.sessionKey is set without login.sessionCookie: no session would be looked for. Name the cookie, or take the key away.";
 const ROW_OF_NOTHING: &str = "login.sessionRow is set without login.sessionCookie: no session would be looked for. Name the cookie, or take the row away.";
 const TWO_PLACES: &str = "login.sessionKey and login.sessionRow are both set, but a session is kept in one place: name the one that every session is in.";
+const SCHEME_OF_NOTHING: &str = "login.accessTokenScheme is set without login.accessToken: no token would be sent. Say where the answer holds the token, or take the scheme away.";
+const NO_SCHEME: &str = "login.accessTokenScheme has to be one word of letters, digits and dashes, for example Token: the token follows it after a space.";
 const SIGNER_OF_NOTHING: &str = "login.accessTokenKey is set without login.accessToken: no signature would be looked at. Say where the answer holds the token, or take the key away.";
 
 /// The login request: POST with the canary's username and password.
@@ -23,6 +25,7 @@ const SIGNER_OF_NOTHING: &str = "login.accessTokenKey is set without login.acces
     validation = Rule::new("!has(self.sessionKey) || has(self.sessionCookie)").message(KEY_OF_NOTHING),
     validation = Rule::new("!has(self.sessionRow) || has(self.sessionCookie)").message(ROW_OF_NOTHING),
     validation = Rule::new("!has(self.sessionRow) || !has(self.sessionKey)").message(TWO_PLACES),
+    validation = Rule::new("!has(self.accessTokenScheme) || has(self.accessToken)").message(SCHEME_OF_NOTHING),
     validation = Rule::new("!has(self.accessTokenKey) || has(self.accessToken)").message(SIGNER_OF_NOTHING)
 )]
 pub struct Login {
@@ -69,6 +72,11 @@ pub struct Login {
     /// Where the answer holds the access token: a field of the JSON body, or a JSON pointer to it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
+    /// The scheme that it is sent by, as in `Authorization: Bearer …`. Default: `Bearer`. Django REST framework's own tokens
+    /// and those of knox have `Token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = r"^[A-Za-z][A-Za-z0-9-]*$"))]
+    pub access_token_scheme: Option<String>,
     /// What signs the access token, where that is declared. With `KeyRing` a token that no key of the service's key ring
     /// verifies (HS256, HS384, HS512) is a `KeyMismatch`. Default: not declared, and signatures aren't looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,6 +110,14 @@ impl Login {
                 TWO_PLACES,
             ),
             (
+                self.access_token_scheme.is_none() || self.access_token.is_some(),
+                SCHEME_OF_NOTHING,
+            ),
+            (
+                self.access_token_scheme.as_deref().is_none_or(is_scheme),
+                NO_SCHEME,
+            ),
+            (
                 self.access_token_key.is_none() || self.access_token.is_some(),
                 SIGNER_OF_NOTHING,
             ),
@@ -111,6 +127,12 @@ impl Login {
             None => Ok(()),
         }
     }
+}
+
+/// As the schema has it.
+fn is_scheme(text: &str) -> bool {
+    let rest = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(rest) && text.len() <= 64
 }
 
 /// Where Postgres keeps sessions.

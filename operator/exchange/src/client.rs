@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, COOKIE, DATE, HOST, LOCATION, ORIGIN, REFERER, SET_COOKIE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, COOKIE, DATE, HOST, HeaderValue, LOCATION, ORIGIN, REFERER, SET_COOKIE,
+};
 
 use crate::Replica;
 
@@ -68,7 +70,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: Method,
     pub(crate) path: &'a str,
     pub(crate) cookies: Option<String>,
-    pub(crate) bearer: Option<&'a str>,
+    /// The whole of `Authorization`.
+    pub(crate) credential: Option<String>,
     /// A header of the recipe: the CSRF token's.
     pub(crate) header: Option<(&'a str, &'a str)>,
     pub(crate) body: Body,
@@ -191,8 +194,11 @@ impl Client {
         if let Some(cookies) = request.cookies.filter(|c| !c.is_empty()) {
             builder = builder.header(COOKIE, cookies);
         }
-        if let Some(token) = request.bearer {
-            builder = builder.bearer_auth(token);
+        if let Some(credential) = request.credential {
+            let mut value =
+                HeaderValue::try_from(credential).map_err(|why| Failure::Unreachable(why.to_string()))?;
+            value.set_sensitive(true);
+            builder = builder.header(AUTHORIZATION, value);
         }
         if let Some((name, value)) = request.header {
             builder = builder.header(name, value);

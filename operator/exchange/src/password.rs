@@ -90,7 +90,7 @@ impl Run<'_> {
             },
             path: &change.path,
             cookies: Some(session.cookie_header()),
-            bearer: session.access.as_deref(),
+            credential: self.credential(session),
             header: None,
             body,
         };

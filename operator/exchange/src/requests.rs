@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use accord_crds::recipe::{Encoding, SessionRow, TokenKey};
-use accord_plan::agreement::{AfterLogoutExpected, Artifact, Conventions, Cookie, Meaning};
+use accord_crds::recipe::{Encoding, LogoutMethod, SessionRow, TokenKey};
+use accord_plan::agreement::{AfterLogoutExpected, Artifact, Conventions, Cookie, Meaning, TokenShape};
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
@@ -103,6 +103,15 @@ impl<'a> Run<'a> {
         session.attributes.get(login.session_cookie.as_ref()?).cloned()
     }
 
+    /// The shape of the access token, or of the one that stands in the session cookie.
+    pub(crate) fn token(&self, session: &Session) -> Option<TokenShape> {
+        let cookie = || {
+            let name = self.exchange.recipe.login.session_cookie.as_ref()?;
+            session.cookies.get(name).map(String::as_str)
+        };
+        token::shape(session.access.as_deref().or_else(cookie)?)
+    }
+
     /// True when the session is kept in the cookie itself.
     pub(crate) fn signed_cookie(&self, session: &Session) -> bool {
         let name = self.exchange.recipe.login.session_cookie.as_deref();
@@ -110,11 +119,29 @@ impl<'a> Run<'a> {
             .is_some_and(|v| token::is_signed(v))
     }
 
+    /// True when the session cookie has a signature: in its value, or in a cookie of its own.
+    pub(crate) fn signature(&self, session: &Session) -> bool {
+        let name = self.exchange.recipe.login.session_cookie.as_deref();
+        name.is_some_and(|name| {
+            let value = session.cookies.get(name);
+            value.is_some_and(|v| token::has_signature(v))
+                || session.cookies.contains_key(&format!("{name}.sig"))
+        })
+    }
+
+    /// The access token as it is sent.
+    pub(crate) fn credential(&self, session: &Session) -> Option<String> {
+        let scheme = self.exchange.recipe.login.access_token_scheme.as_deref();
+        let token = session.access.as_deref()?;
+        Some(format!("{} {token}", scheme.unwrap_or("Bearer")))
+    }
+
     /// Fetches the CSRF token. `None` when the recipe has no such step.
     pub(crate) async fn csrf(&self, at: &Replica, session: &mut Session) -> Option<Outcome> {
         let csrf = self.exchange.recipe.csrf.as_ref()?;
+        let path = csrf.path.as_deref()?;
         let since = Instant::now();
-        let reply = match self.send(at, since, session, get(&csrf.path)).await {
+        let reply = match self.send(at, since, session, get(path)).await {
             Ok(reply) => reply,
             Err(outcome) => return Some(outcome),
         };
@@ -168,7 +195,7 @@ impl<'a> Run<'a> {
             method: Method::POST,
             path: &login.path,
             cookies: Some(session.cookie_header()),
-            bearer: None,
+            credential: None,
             header: None,
             body,
         };
@@ -230,11 +257,10 @@ impl<'a> Run<'a> {
     ) -> Outcome {
         let since = Instant::now();
         let check = &self.exchange.recipe.check;
-        let access = session.access.clone();
         let mut request = get(&check.path);
         match artifact {
             Some(Artifact::Session) => request.cookies = Some(session.cookie_header()),
-            Some(Artifact::Access) => request.bearer = access.as_deref(),
+            Some(Artifact::Access) => request.credential = self.credential(session),
             Some(Artifact::Refresh) | None => {}
         }
         let reply = match self.send(at, since, session, request).await {
@@ -308,7 +334,7 @@ impl<'a> Run<'a> {
             method: Method::POST,
             path: &refresh.path,
             cookies,
-            bearer: None,
+            credential: None,
             header: None,
             body,
         };
@@ -354,10 +380,14 @@ impl<'a> Run<'a> {
             Body::Empty
         };
         let request = Request {
-            method: Method::POST,
+            method: match logout.method {
+                None | Some(LogoutMethod::Post | LogoutMethod::Unknown) => Method::POST,
+                Some(LogoutMethod::Get) => Method::GET,
+                Some(LogoutMethod::Delete) => Method::DELETE,
+            },
             path: &logout.path,
             cookies: Some(session.cookie_header()),
-            bearer: session.access.as_deref(),
+            credential: self.credential(session),
             header: None,
             body,
         };
@@ -463,7 +493,7 @@ pub(crate) fn get(path: &str) -> Request<'_> {
         method: Method::GET,
         path,
         cookies: None,
-        bearer: None,
+        credential: None,
         header: None,
         body: Body::Empty,
     }

@@ -63,6 +63,16 @@ pub(crate) fn is_signed(value: &str) -> bool {
     })
 }
 
+/// True when a cookie's value ends in what may be a signature, behind a dot or a colon.
+pub(crate) fn has_signature(value: &str) -> bool {
+    // The least is that of HMAC-SHA1 in base64, without its end.
+    const SHORTEST: usize = 26;
+    let value = value.trim_matches('"');
+    value
+        .rsplit_once(['.', ':'])
+        .is_some_and(|(id, signature)| !id.is_empty() && signature.len() >= SHORTEST)
+}
+
 /// The id in a cookie's value: without quotes, without the `s:` of express-session, without the signature behind a dot.
 pub(crate) fn session_id(value: &str) -> String {
     let value = value.trim_matches('"');
@@ -128,6 +138,17 @@ mod tests {
         for value in ["abc-1", "abc-1.c2ln", "s%3Aabc-1.c2ln", "\"abc-1\""] {
             assert_eq!(session_id(value), "abc-1");
         }
+    }
+
+    #[test]
+    fn a_signature_is_what_stands_behind_the_last_dot() {
+        assert!(has_signature("s%3Aabc-1.B1PsfFBLPRSl8WQh2bJ7hyM3cLl0m8Ra"));
+        assert!(has_signature("eyJ1c2VyIjoxfQ.Zx1aYg.B1PsfFBLPRSl8WQh2bJ7hyM3cLk"));
+        assert!(!has_signature("q7w2mxqt3uk3t9dpu0k1x5jz0f1cxw2a"));
+        assert!(
+            !has_signature("0f1cxw2a.node-3"),
+            "a route, as load balancers add it"
+        );
     }
 
     #[test]

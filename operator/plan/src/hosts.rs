@@ -47,7 +47,10 @@ pub fn urls(spec: &AuthServiceSpec) -> Urls {
     let recipe = Context::recipe(spec);
     let at = |path: &str| format!("{api}{path}");
     Urls {
-        csrf: recipe.as_ref().and_then(|r| r.csrf.as_ref()).map(|s| at(&s.path)),
+        csrf: recipe
+            .as_ref()
+            .and_then(|r| r.csrf.as_ref()?.path.as_deref())
+            .map(at),
         login: recipe.as_ref().map(|r| at(&r.login.path)),
         refresh: recipe
             .as_ref()

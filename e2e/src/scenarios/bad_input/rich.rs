@@ -95,10 +95,11 @@ pub(super) fn examples() -> Value {
             "edge": {"address": "router.example", "port": 443, "caSecretRef": {"name": "elsewhere"}},
             "recipe": {
                 "csrf": {"path": "/", "cookie": "c", "header": "X-C", "formField": "c"},
-                "login": {"fields": {"a": "b"}, "sessionKey": "s:{id}", "sessionRow": {"table": "t", "column": "c"},
+                "login": {"fields": {"a": "b"}, "accessTokenScheme": "Token", "sessionKey": "s:{id}",
+                    "sessionRow": {"table": "t", "column": "c"},
                     "sessionCookieAttributes": {"sameSite": "Lax", "lifetimeSeconds": 1}},
                 "refresh": {"fields": {"a": "b"}},
-                "logout": {"fields": {"a": "b"}},
+                "logout": {"method": "POST", "fields": {"a": "b"}},
                 "changePassword": {"path": "/p/", "method": "POST", "encoding": "JSON", "oldField": "o", "newField": "n",
                     "repeatField": "r"},
             },

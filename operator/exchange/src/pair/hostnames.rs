@@ -37,10 +37,11 @@ impl Pair<'_> {
     /// The CSRF cookie by another hostname: a page that is opened by that name sends it back from there.
     async fn cookies_by(&mut self, alias: &str) {
         let run = self.run;
-        let Some(csrf) = &run.exchange.recipe.csrf else {
+        let csrf = run.exchange.recipe.csrf.as_ref();
+        let Some(path) = csrf.and_then(|csrf| csrf.path.as_deref()) else {
             return;
         };
-        let request = get(&csrf.path);
+        let request = get(path);
         let client = run.exchange.client;
         if let Ok(reply) = client.send(self.subject, alias, run.deadline, request).await {
             let mut session = Session::default();

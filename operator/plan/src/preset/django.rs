@@ -65,6 +65,7 @@ pub(super) fn preset() -> Preset {
                 session_key: None,
                 session_row: None,
                 access_token: Some("access".into()),
+                access_token_scheme: None,
                 // SimpleJWT signs with SECRET_KEY.
                 access_token_key: Some(TokenKey::KeyRing),
                 refresh_token: Some("refresh".into()),
@@ -82,6 +83,7 @@ pub(super) fn preset() -> Preset {
             }),
             logout: Some(Logout {
                 path: "/api/auth/logout/".into(),
+                method: None,
                 refresh_field: Some("refresh".into()),
                 encoding: None,
                 fields: [].into(),

@@ -33,7 +33,7 @@ pub(super) fn preset() -> Preset {
         facts: &["python", "-c", include_str!("facts/fastapi.py")],
         recipe: Some(Recipe {
             csrf: Some(Csrf {
-                path: "/api/auth/csrf".into(),
+                path: Some("/api/auth/csrf".into()),
                 cookie: "csrf_token".into(),
                 header: "X-CSRF-Token".into(),
                 form_field: "csrf_token".into(),
@@ -51,6 +51,7 @@ pub(super) fn preset() -> Preset {
                 session_key: None,
                 session_row: None,
                 access_token: Some("access_token".into()),
+                access_token_scheme: None,
                 // HS256 with SECRET_KEY, as in FastAPI's own tutorial.
                 access_token_key: Some(TokenKey::KeyRing),
                 refresh_token: Some("refresh_token".into()),
@@ -68,6 +69,7 @@ pub(super) fn preset() -> Preset {
             }),
             logout: Some(Logout {
                 path: "/api/auth/logout".into(),
+                method: None,
                 refresh_field: Some("refresh_token".into()),
                 encoding: None,
                 fields: [].into(),

@@ -47,6 +47,7 @@ pub(super) fn preset() -> Preset {
                 session_key: None,
                 session_row: None,
                 access_token: None,
+                access_token_scheme: None,
                 access_token_key: None,
                 refresh_token: None,
             },
@@ -58,6 +59,7 @@ pub(super) fn preset() -> Preset {
             refresh: None,
             logout: Some(Logout {
                 path: "/api/auth/logout".into(),
+                method: None,
                 refresh_field: None,
                 encoding: None,
                 fields: [].into(),
