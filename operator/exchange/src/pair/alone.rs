@@ -4,15 +4,12 @@ use accord_plan::agreement::{Action, Artifact, Meaning, Role, Step};
 use tokio::sync::oneshot;
 
 use super::Pair;
+use crate::anchors;
 use crate::password::Password;
 use crate::session::Session;
 use crate::trace::{Halt, Outcome};
-use crate::{anchors, token};
 
 use Role::{Subject, Witness};
-
-/// Measured with two and more workers: eight at once found each of them, four in a row never did.
-pub(super) const AT_ONCE: usize = 8;
 
 impl Pair<'_> {
     /// Negative controls that need no login.
@@ -75,7 +72,7 @@ impl Pair<'_> {
         {
             (session, outcome) = (recovered, again);
         }
-        let shape = session.access.as_deref().and_then(token::shape);
+        let shape = self.run.token(&session);
         let key = session
             .access
             .as_deref()
@@ -89,6 +86,7 @@ impl Pair<'_> {
                 self.seen.clock = session.clock;
                 self.seen.cookie = self.run.declared_cookie(&session);
                 self.seen.signed_cookie = self.run.signed_cookie(&session);
+                self.seen.signature = self.run.signature(&session);
                 let hostname = self.run.exchange.hostname;
                 self.seen.cookies.extend(self.run.scopes(hostname, &session));
             }
@@ -151,7 +149,7 @@ impl Pair<'_> {
             .await
             .accepted()
         {
-            self.seen.second_token = session.access.as_deref().and_then(token::shape);
+            self.seen.second_token = self.run.token(&session);
             let _ = self.run.logout(self.subject, &session).await;
         }
     }
@@ -199,118 +197,10 @@ impl Pair<'_> {
             Witness => self.seen.witness_stored = holds,
         }
     }
-
-    /// Checks an artifact at the subject over several connections at once, so that each worker gets one.
-    async fn at_once(&mut self, artifact: Artifact) -> Result<bool, Halt> {
-        let Some(session) = self.session(Subject).clone() else {
-            return Ok(false);
-        };
-        let (run, subject) = (self.run, self.subject);
-        let checks = (0..AT_ONCE).map(|_| {
-            let mut session = session.clone();
-            async move {
-                let outcome = run.check(subject, &mut session, Some(artifact)).await;
-                (outcome, session)
-            }
-        });
-        let (mut outcomes, given): (Vec<_>, Vec<_>) =
-            futures::future::join_all(checks).await.into_iter().unzip();
-        if artifact == Artifact::Session
-            && self.renews
-            && outcomes.iter().any(|o| o.meaning == Meaning::Rejected)
-            && let Some(in_turn) = self.in_turn().await
-        {
-            // What the first of them was given instead.
-            for (outcome, session) in outcomes.iter().zip(given) {
-                if outcome.accepted() {
-                    let _ = run.logout(subject, &session).await;
-                }
-            }
-            outcomes = in_turn;
-        }
-        let mut all = true;
-        let mut halt = None;
-        // Each answer is kept, also those after one that ends the exchange.
-        for outcome in outcomes {
-            match self.add(Action::AtOnce(artifact), Subject, Subject, outcome) {
-                Ok(meaning) => all &= meaning == Meaning::Accepted,
-                Err(end) => halt = Some(end),
-            }
-        }
-        halt.map_or(Ok(all), Err)
-    }
-
-    /// An id that is renewed with each request can't be used by several at once: each is asked with what the one before
-    /// it gave, in a session of its own. `None` unless all of them are accepted.
-    async fn in_turn(&mut self) -> Option<Vec<Outcome>> {
-        let mut session = self.new_session(Subject).await?;
-        let mut outcomes = Vec::with_capacity(AT_ONCE);
-        for _ in 0..AT_ONCE {
-            let check = self
-                .run
-                .check(self.subject, &mut session, Some(Artifact::Session));
-            outcomes.push(check.await);
-        }
-        let all = outcomes.iter().all(Outcome::accepted);
-        // The one before may have ended with its id.
-        let unused = if all {
-            self.session(Subject).replace(session)
-        } else {
-            Some(session)
-        };
-        if let Some(unused) = unused {
-            let _ = self.run.logout(self.subject, &unused).await;
-        }
-        all.then_some(outcomes)
-    }
-
-    async fn tampered(&mut self, artifact: Artifact) -> Result<(), Halt> {
-        let Some(mut session) = self.session(Subject).clone() else {
-            return Ok(());
-        };
-        match artifact {
-            Artifact::Session => {
-                let named = self.run.exchange.recipe.login.session_cookie.clone();
-                for (name, value) in &mut session.cookies {
-                    if named.as_ref().is_none_or(|n| n == name) {
-                        *value = token::tamper(value);
-                    }
-                }
-            }
-            Artifact::Access | Artifact::Refresh => {
-                session.access = session.access.as_deref().map(token::tamper);
-            }
-        }
-        let outcome = self.run.check(self.subject, &mut session, Some(artifact)).await;
-        self.add(Action::Tampered(artifact), Subject, Subject, credited(outcome))?;
-        if artifact == Artifact::Session {
-            self.tampered_signature().await?;
-        }
-        Ok(())
-    }
-
-    /// A signature in a cookie of its own (`NAME.sig`, as Express' cookie-session and Koa have it).
-    async fn tampered_signature(&mut self) -> Result<(), Halt> {
-        let named = self.run.exchange.recipe.login.session_cookie.as_deref();
-        let signature = named.map(|name| format!("{name}.sig"));
-        let Some(mut session) = self.session(Subject).clone() else {
-            return Ok(());
-        };
-        let Some(value) = signature.and_then(|name| session.cookies.get_mut(&name)) else {
-            return Ok(());
-        };
-        *value = token::tamper(value);
-        let check = self
-            .run
-            .check(self.subject, &mut session, Some(Artifact::Session));
-        let outcome = credited(check.await);
-        self.add(Action::Tampered(Artifact::Session), Subject, Subject, outcome)?;
-        Ok(())
-    }
 }
 
 /// For negative controls: success as anybody is a success.
-fn credited(mut outcome: Outcome) -> Outcome {
+pub(super) fn credited(mut outcome: Outcome) -> Outcome {
     if outcome.meaning == Meaning::OtherIdentity {
         outcome.meaning = Meaning::Accepted;
     }

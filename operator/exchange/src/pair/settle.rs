@@ -1,13 +1,11 @@
-//! Whether what the subject refuses of its own is only late: a copy that is read from before it has caught up.
+//! Whether what the subject refuses of its own, or accepts after its end, is only late: a copy that has still to catch up.
 
 use std::time::Duration;
 
-use accord_plan::agreement::{Action, Meaning, Role, Step};
-use futures::future::join_all;
+use accord_plan::agreement::{Action, Artifact, Meaning, Role, Step};
 use tokio::time::{Instant, sleep};
 
 use super::Pair;
-use super::alone::AT_ONCE;
 use crate::session::Session;
 use crate::trace::Outcome;
 
@@ -43,14 +41,29 @@ impl Pair<'_> {
     }
 
     async fn accepted_everywhere(&self, session: &Session) -> bool {
-        let (run, subject) = (self.run, self.subject);
-        let artifacts = run.artifacts();
-        let checks = artifacts.iter().flat_map(|artifact| {
-            (0..AT_ONCE).map(move |_| {
-                let mut session = session.clone();
-                async move { run.check(subject, &mut session, Some(*artifact)).await }
-            })
-        });
-        join_all(checks).await.iter().all(Outcome::accepted)
+        for artifact in self.run.artifacts() {
+            let given = self.over_connections(session, artifact).await;
+            if !given.iter().all(|(outcome, _)| outcome.accepted()) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// An ended artifact over new connections to the subject. Where some of its workers accept it still, they may only be
+    /// late: they are asked again until the limit, and the last answers count.
+    pub(super) async fn ended_everywhere(&self, session: &Session, artifact: Artifact) -> Vec<Outcome> {
+        let until = Instant::now() + self.run.exchange.client.limits().settle;
+        let mut pause = PAUSE;
+        loop {
+            let given = self.over_connections(session, artifact).await;
+            let outcomes: Vec<_> = given.into_iter().map(|(outcome, _)| outcome).collect();
+            let accepted = outcomes.iter().filter(|outcome| outcome.accepted()).count();
+            if accepted == 0 || accepted == outcomes.len() || Instant::now() >= until {
+                return outcomes;
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
     }
 }

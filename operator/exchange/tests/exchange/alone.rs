@@ -133,8 +133,76 @@ async fn state_of_each_worker_shows_under_several_requests_at_once(
     let s = app.serve("pod-s", 2).await;
     let proof = verdict(&s, with_witness.then_some(&w), &Sees::default()).await;
     is(&proof, Verdict::Diverges, reason);
-    assert!(proof.message.contains("on 4 of 8"), "{}", proof.message);
+    assert!(proof.message.contains("new connections"), "{}", proof.message);
     assert!(proof.message.contains("within the pod"), "{}", proof.message);
+}
+
+/// Found with gunicorn: one of two workers with threads takes all of several connections that come at once.
+#[tokio::test]
+async fn workers_with_threads_show_one_after_the_other() {
+    let app = two_workers(|app| App {
+        sessions: std::sync::Arc::default(),
+        ..app.clone()
+    });
+    let s = app.with(|f| f.threads = true).serve("pod-s", 2).await;
+    let proof = verdict(&s, None, &Sees::default()).await;
+    is(&proof, Verdict::Diverges, LocalSession);
+    assert!(proof.message.contains("within the pod"), "{}", proof.message);
+}
+
+/// A list of ended tokens in each worker's memory.
+fn a_list_for_each_worker() -> (App, Bench) {
+    let app = two_workers(|app| App {
+        blacklist: std::sync::Arc::default(),
+        ..app.clone()
+    });
+    let mut bench = Bench::new(&Sees::default());
+    bench.recipe.refresh = None;
+    bench.recipe.login.refresh_token = None;
+    bench.recipe.logout.as_mut().unwrap().refresh_field = None;
+    bench.recipe.logout.as_mut().unwrap().access_token = accord_crds::recipe::AfterLogout::Rejected;
+    (app.with(|f| f.ends_all = true), bench)
+}
+
+#[tokio::test]
+async fn what_only_one_worker_has_ended_is_told() {
+    let (app, bench) = a_list_for_each_worker();
+    let s = app.serve("pod-s", 2).await;
+    let proof = bench.verdict(&s, None).await;
+    is(&proof, Verdict::Diverges, LocalRevocation);
+    assert!(proof.message.contains("within the pod"), "{}", proof.message);
+}
+
+#[tokio::test]
+async fn workers_that_hear_of_an_end_a_moment_later_agree() {
+    let (app, bench) = a_list_for_each_worker();
+    let (first, second) = (app.blacklist.clone(), app.workers[0].blacklist.clone());
+    let hears = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+            let ended = first.lock().unwrap().clone();
+            second.lock().unwrap().extend(ended);
+        }
+    });
+    let s = app.serve("pod-s", 2).await;
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
+    hears.abort();
+}
+
+/// Found with Flask-Login: the other cookie logs in again, so a session that was tampered with shows nothing beside it.
+#[tokio::test]
+async fn a_login_that_is_remembered_is_no_forged_session() {
+    let s = App::new("k").with(|f| f.remembers = true).serve("pod-s", 2).await;
+    let mut bench = Bench::new(&Sees::default());
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
+    bench.recipe.login.session_cookie = Some("remember".into());
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
+    // One that anybody can make is told as before.
+    s.app.faults.lock().unwrap().any_remembered = true;
+    for named in ["sessionid", "remember"] {
+        bench.recipe.login.session_cookie = Some(named.into());
+        is(&bench.verdict(&s, None).await, Verdict::Diverges, AcceptsInvalid);
+    }
 }
 
 #[tokio::test]
@@ -244,4 +312,31 @@ async fn a_cookie_is_compared_with_what_is_declared(
     let proof = bench.verdict(&s, None).await;
     assert_eq!(proof.reason, reason, "{}", proof.message);
     assert!(proof.message.contains(words), "{}", proof.message);
+}
+
+/// What frameworks do otherwise than most: Django REST framework's tokens, Flask-Login's link, Flask-JWT-Extended's cookies.
+#[rstest]
+#[case::scheme(|f: &mut Faults| f.scheme = Some("Token"), r#"{"login": {"accessTokenScheme": "Token"}}"#)]
+#[case::link(|f: &mut Faults| f.logout_method = Some("GET"), r#"{"logout": {"method": "GET", "refreshField": null}}"#)]
+#[case::delete(|f: &mut Faults| f.logout_method = Some("DELETE"), r#"{"logout": {"method": "DELETE"}}"#)]
+#[case::csrf(|f: &mut Faults| f.csrf_with_login = true, r#"{"csrf": {"path": null}}"#)]
+#[tokio::test]
+async fn an_application_with_other_ways_agrees_where_they_are_declared(
+    #[case] ways: fn(&mut Faults),
+    #[case] declared: &str,
+) {
+    let s = App::new("k").with(ways).serve("pod-s", 2).await;
+    let mut bench = Bench::new(&Sees::default());
+    let undeclared = bench.verdict(&s, None).await;
+    assert_ne!(undeclared.verdict, Verdict::Agrees, "{}", undeclared.message);
+    let mut recipe = serde_json::to_value(&bench.recipe).unwrap();
+    let changes: serde_json::Value = serde_json::from_str(declared).unwrap();
+    for (part, fields) in changes.as_object().unwrap() {
+        for (field, value) in fields.as_object().unwrap() {
+            recipe[part][field] = value.clone();
+        }
+    }
+    bench.recipe = serde_json::from_value(recipe).unwrap();
+    bench.recipe.check().unwrap();
+    is(&bench.verdict(&s, None).await, Verdict::Agrees, Verified);
 }

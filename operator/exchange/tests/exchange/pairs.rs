@@ -381,3 +381,27 @@ async fn another_clock_alone_is_no_contradiction() {
     assert!((599..=601).contains(&ahead), "{ahead}");
     is(&judge(&seen, "c1"), Verdict::Agrees, Verified);
 }
+
+/// A token that stands in the session cookie is as good a witness as one that is in the answer.
+#[rstest]
+#[case::claims(|f: &mut Faults| f.extra_claim = true, "", TokenFormat)]
+#[case::clock(|f: &mut Faults| f.clock = 400, "It may be ClockSkew or KeyMismatch", Ambiguous)]
+#[tokio::test]
+async fn a_token_in_the_session_cookie_is_looked_at(
+    #[case] fault: fn(&mut Faults),
+    #[case] words: &str,
+    #[case] reason: PodReason,
+) {
+    let app = App::new("k");
+    let in_cookie = |app: App| app.with(|f| f.token_is_session = true);
+    let s = in_cookie(app.replica()).with(fault);
+    let (s, w, sees) = pair(s, in_cookie(app.replica())).await;
+    let mut bench = Bench::new(&sees);
+    bench.recipe.login.access_token = None;
+    bench.recipe.login.refresh_token = None;
+    bench.recipe.refresh = None;
+    bench.recipe.logout = None;
+    let proof = bench.verdict(&s, Some(&w)).await;
+    is(&proof, Verdict::Diverges, reason);
+    assert!(proof.message.contains(words), "{}", proof.message);
+}

@@ -48,6 +48,8 @@ pub struct App {
     /// More workers of the same pod, each with stores of its own: they take requests that come while others are busy.
     pub workers: Vec<App>,
     pub busy: Arc<AtomicUsize>,
+    /// Turns of workers that have threads.
+    pub turns: Arc<AtomicUsize>,
     pub faults: Shared<Faults>,
     pub log: Shared<Vec<Seen>>,
 }
@@ -80,6 +82,20 @@ pub struct Faults {
     pub lag: Option<Duration>,
     /// A login ends the user's other sessions.
     pub one_session: bool,
+    /// Its workers have threads: one of them takes what comes at the same time, and another one what comes then.
+    pub threads: bool,
+    /// A login sets a cookie that logs in by itself, besides the session's.
+    pub remembers: bool,
+    /// And any value of it does.
+    pub any_remembered: bool,
+    /// The session cookie is an access token.
+    pub token_is_session: bool,
+    /// Where tokens are sent with another scheme than `Bearer`.
+    pub scheme: Option<&'static str>,
+    /// Where a logout has another method than POST.
+    pub logout_method: Option<&'static str>,
+    /// There is no CSRF token before a login, and none is wanted for it.
+    pub csrf_with_login: bool,
     /// A logout ends all of the user's sessions.
     pub ends_all: bool,
     /// A session has another id after each request, and the one before it is worth nothing.
@@ -136,6 +152,7 @@ impl App {
             key: key.into(),
             workers: Vec::new(),
             busy: Arc::default(),
+            turns: Arc::default(),
             faults: Shared::default(),
             log: Shared::default(),
         }
@@ -145,6 +162,7 @@ impl App {
     pub fn replica(&self) -> Self {
         Self {
             busy: Arc::default(),
+            turns: Arc::default(),
             faults: Shared::default(),
             log: Shared::default(),
             ..self.clone()
@@ -210,8 +228,19 @@ impl App {
         (signed && claims["kind"] == kind && known && !strange).then_some(user)
     }
 
+    /// Who is remembered by a cookie of his own.
+    fn remembered(&self, headers: &HeaderMap) -> Option<String> {
+        let value = cookie(headers, "remember")?;
+        let faults = self.faults.lock().unwrap().clone();
+        let right = value == self.sign(USERNAME) || faults.any_remembered;
+        (faults.remembers && right).then(|| USERNAME.to_owned())
+    }
+
     fn session_user(&self, headers: &HeaderMap) -> Option<String> {
         let id = cookie(headers, "sessionid")?;
+        if self.faults.lock().unwrap().token_is_session {
+            return self.verify(&id, "access");
+        }
         let mut sessions = self.sessions.lock().unwrap();
         let (user, key) = sessions.get(&id)?.clone();
         if key != self.key {
@@ -232,7 +261,8 @@ impl App {
 
     fn bearer_user(&self, headers: &HeaderMap) -> Option<String> {
         let header = headers.get("authorization")?.to_str().ok()?;
-        let token = header.strip_prefix("Bearer ")?;
+        let scheme = self.faults.lock().unwrap().scheme.unwrap_or("Bearer");
+        let token = header.strip_prefix(scheme)?.strip_prefix(' ')?;
         let elsewhere = !self.issued.lock().unwrap().contains(token);
         if elsewhere && self.faults.lock().unwrap().own_tokens_only {
             return None;
@@ -273,7 +303,12 @@ fn answer(status: u16, body: &Value) -> Response {
 }
 
 async fn handle(State(app): State<App>, request: Request) -> Response {
-    let turn = app.busy.fetch_add(1, Ordering::SeqCst);
+    let mut turn = app.busy.fetch_add(1, Ordering::SeqCst);
+    if app.faults.lock().unwrap().threads {
+        // Whoever is awake takes all that come; after some more it is another one.
+        let turns = app.turns.fetch_add(usize::from(turn == 0), Ordering::SeqCst);
+        turn = (turns - usize::from(turn > 0)) / 8;
+    }
     let worker = match turn % (app.workers.len() + 1) {
         0 => app.clone(),
         n => App {
@@ -341,19 +376,21 @@ async fn work(app: App, request: Request) -> Response {
         return answer(400, &json!({"detail": "DisallowedHost"}));
     }
     let csrf = cookie(&headers, "csrftoken");
-    if method == "POST" {
+    let free = path == "/refresh/" || path == "/login/" && faults.csrf_with_login;
+    if method != "GET" {
         let own = headers
             .get("origin")
             .is_some_and(|o| *o == format!("https://{HOSTNAME}"));
         let sent = headers.get("x-csrftoken").and_then(|h| h.to_str().ok());
         let token = csrf.is_some() && csrf.as_deref() == sent;
-        if !own || (path != "/refresh/" && !token) {
+        if !own || (!free && !token) {
             return answer(403, &json!({"detail": "CSRF Failed"}));
         }
     }
     let json: Value = serde_json::from_str(&body).unwrap_or_default();
+    let leave = faults.logout_method.unwrap_or("POST");
     match (method.as_str(), path.as_str()) {
-        ("GET", "/csrf/") => {
+        ("GET", "/csrf/") if !faults.csrf_with_login => {
             let mut response = answer(200, &json!({}));
             set_cookie(&mut response, "csrftoken", &next());
             response
@@ -365,7 +402,7 @@ async fn work(app: App, request: Request) -> Response {
             } else if headers.contains_key("authorization") {
                 app.bearer_user(&headers)
             } else {
-                app.session_user(&headers)
+                app.session_user(&headers).or_else(|| app.remembered(&headers))
             };
             let user = if faults.accepts_everything {
                 Some(USERNAME.to_owned())
@@ -407,7 +444,7 @@ async fn work(app: App, request: Request) -> Response {
                 _ => answer(401, &json!({"detail": "Token is invalid"})),
             }
         }
-        ("POST", "/logout/") => {
+        (method, "/logout/") if method == leave => {
             if app
                 .bearer_user(&headers)
                 .or_else(|| app.session_user(&headers))
@@ -501,7 +538,14 @@ fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
     }
     let tokens = json!({"access": app.token("access", user), "refresh": app.token("refresh", user)});
     let mut response = answer(200, &tokens);
-    set_cookie(&mut response, "sessionid", &id);
+    if faults.token_is_session {
+        set_cookie(&mut response, "sessionid", &app.token("access", user));
+    } else {
+        set_cookie(&mut response, "sessionid", &id);
+    }
+    if faults.remembers {
+        set_cookie(&mut response, "remember", &app.sign(user));
+    }
     // As Django does: another CSRF token from login on.
     set_cookie(&mut response, "csrftoken", &next());
     response

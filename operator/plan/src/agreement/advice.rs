@@ -49,7 +49,9 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
             "Primary keys differ between databases: stop this revision before anybody logs in as somebody else."
         }
         (PodReason::TokenFormat, _) => "All replicas have to issue tokens with the same header and claims.",
-        (PodReason::AcceptsInvalid, _) => "Look for a debug login or an authentication that is switched off.",
+        (PodReason::AcceptsInvalid, _) => {
+            "Look for a debug login or an authentication that is switched off. A check that names a guest where nobody is logged in can't be used."
+        }
         (PodReason::CanaryMissing, _) => {
             "Look at the canary's Job: the account is missing, locked or inactive. The same on all pods means the same."
         }
@@ -72,7 +74,7 @@ pub(super) const fn advice(conventions: Conventions, reason: PodReason) -> Optio
         }
         (PodReason::RecipeMismatch, _) => "Compare verification.recipe with the application.",
         (PodReason::ProbeBlocked, _) => {
-            "Candidates: a NetworkPolicy or a service mesh between the operator and the pod, a server that listens on loopback, or one that speaks TLS where plain HTTP is expected: the router ends TLS."
+            "Candidates: a server that isn't up or listens on loopback, a NetworkPolicy or a service mesh on the way to it, or a server that speaks TLS where plain HTTP is expected: the router ends TLS."
         }
         (PodReason::Slow, _) => "A blocked event loop or a slow dependency; nobody is isolated for it.",
         (PodReason::RateLimited, _) => {

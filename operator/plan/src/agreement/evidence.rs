@@ -71,7 +71,7 @@ pub(super) fn answered(step: &Step) -> String {
         format!(" ({})", step.detail)
     };
     match step.meaning {
-        Meaning::Accepted => format!("accepted it{status}"),
+        Meaning::Accepted => format!("accepted it{status}{detail}"),
         Meaning::Rejected
         | Meaning::Unexpected
         | Meaning::ServerError

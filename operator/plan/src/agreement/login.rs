@@ -43,20 +43,50 @@ pub(super) fn turned_away_at_the_door(seen: &Observations) -> Option<Finding> {
         return Some(Finding::unknown(reason, told(seen, csrf)));
     }
     let login = refused_login(seen)?;
+    if matches!(login.status, Some(400..=499)) && is_about(login, FORGERY) {
+        let evidence = told(seen, login);
+        let evidence =
+            format!("{evidence}; it wants a token against forged requests, and got none that it takes");
+        return Some(Finding::unknown(PodReason::RecipeMismatch, evidence));
+    }
     let door = match login.status {
-        Some(400) => is_about(login, &["Bad Request (400)", "DisallowedHost", "Invalid host"]),
-        Some(403) => is_about(login, &["CSRF", "Origin checking", "origin is not trusted"]),
+        Some(400) => is_about(login, &["bad request (400)", "disallowedhost", "invalid host"]),
         // No such path, method or encoding.
         Some(404 | 405 | 415) => true,
         // A success that lacks what the recipe promises. Where the witness keeps the promise it is a refusal.
         Some(200..=299) => seen.meaning(Action::Login, Witness, Witness) != Some(Meaning::Accepted),
         _ => false,
     };
-    door.then(|| Finding::unknown(PodReason::RecipeMismatch, told(seen, login)))
+    if door {
+        return Some(Finding::unknown(PodReason::RecipeMismatch, told(seen, login)));
+    }
+    // Sent on, and without what the recipe promises: the recipe has another name for it, or that is the refusal.
+    let sent_on = matches!(login.status, Some(300..=399)) && login.meaning == Meaning::Unexpected;
+    let alone = seen.meaning(Action::Login, Witness, Witness) != Some(Meaning::Accepted);
+    (sent_on && alone && database(seen) != Some(false)).then(|| {
+        let mut causes = vec![PodReason::RecipeMismatch, PodReason::CanaryMissing];
+        if database(seen).is_none() {
+            causes.push(PodReason::LocalDatabase);
+        }
+        Finding::one_of(Verdict::Unknown, &causes, told(seen, login))
+    })
 }
 
+/// What protection against forged requests says, in whatever status: Django's, Flask-WTF's, Express', Rails', Laravel's.
+const FORGERY: &[&str] = &[
+    "csrf",
+    "xsrf",
+    "origin checking",
+    "origin is not trusted",
+    "authenticity token",
+    "authenticitytoken",
+    "page expired",
+];
+
+/// One of the words, which are in small letters.
 fn is_about(step: &Step, words: &[&str]) -> bool {
-    words.iter().any(|w| step.detail.contains(w))
+    let detail = step.detail.to_lowercase();
+    words.iter().any(|w| detail.contains(w))
 }
 
 fn refused_login(seen: &Observations) -> Option<&Step> {
@@ -166,7 +196,7 @@ pub(super) fn signs_with_another_key(seen: &Observations) -> Option<Finding> {
 /// One pod issues tokens of two shapes: code to fall back on. A key may change from one login to the next, claims don't.
 pub(super) fn issues_two_shapes(seen: &Observations) -> Option<Finding> {
     let (one, other) = (seen.token.as_ref()?, seen.second_token.as_ref()?);
-    ((&one.algorithm, &one.claims) != (&other.algorithm, &other.claims)).then(|| {
+    (!one.same_but_for_the_key(other)).then(|| {
         let evidence = format!(
             "{} issued access tokens of two shapes at two logins",
             seen.subject
@@ -213,21 +243,28 @@ pub(super) fn forgets_its_own(seen: &Observations) -> Option<Finding> {
         .peekable();
     if controls.peek().is_some() && controls.all(|s| s.meaning == Meaning::Accepted) {
         let mut causes = vec![PodReason::LocalSession];
-        // A form may send people on, with a session of nobody, also when it didn't let them in.
-        let sent_on = seen
-            .step(Action::Login, Subject, Subject)
-            .is_some_and(|login| matches!(login.status, Some(300..=399)));
-        if sent_on && database(seen) != Some(true) {
+        if answers_alike(seen) && database(seen) != Some(true) {
             causes.push(PodReason::LocalDatabase);
         }
         let evidence = format!("{evidence}; {} honours its own", seen.name(Witness));
         return Some(Finding::one_of(Verdict::Diverges, &causes, evidence));
     }
-    Some(Finding::one_of(
-        Verdict::Unknown,
-        &[PodReason::RecipeMismatch, PodReason::LocalSession],
-        evidence,
-    ))
+    let mut causes = vec![PodReason::RecipeMismatch, PodReason::LocalSession];
+    if answers_alike(seen) {
+        causes.push(PodReason::CanaryMissing);
+        if database(seen) != Some(true) {
+            causes.push(PodReason::LocalDatabase);
+        }
+    }
+    Some(Finding::one_of(Verdict::Unknown, &causes, evidence))
+}
+
+/// The status of the login doesn't say whether anybody was let in: a form sends people on, with a session of nobody, also
+/// where it refuses them, and a wrong password may be answered with the same status in other ways.
+fn answers_alike(seen: &Observations) -> bool {
+    let status = |action| seen.step(action, Subject, Subject).and_then(|step| step.status);
+    let login = status(Action::Login);
+    matches!(login, Some(300..=399)) || login.is_some() && login == status(Action::WrongPassword)
 }
 
 /// The canary gets in, and the declared database saw nothing of it: a copy, seeded by the pod itself.

@@ -132,6 +132,7 @@ const CHAIN: &[(Basis, &[Check])] = &[
         Basis::Subject,
         &[
             revocation::logout_fails,
+            within::ended_for_some,
             revocation::lives_on,
             revocation::not_as_declared,
             password::stale_cache,
@@ -242,7 +243,10 @@ fn verified(observations: &Observations) -> Finding {
         text.push_str(remark);
     }
     if revocation::not_revocable(observations) {
-        text.push_str(". A session can't be ended before it expires: it is kept in a signed cookie");
+        text.push_str(". A session can't be ended before it expires");
+        if observations.signed_cookie {
+            text.push_str(": it is kept in a signed cookie");
+        }
     }
     Finding::new(Verdict::Agrees, PodReason::Verified, text)
 }

@@ -47,7 +47,7 @@ pub struct Observations {
     pub key: Option<bool>,
     /// Anchor K of the witness.
     pub witness_key: Option<bool>,
-    /// The access token that the subject issued.
+    /// The access token that the subject issued, or the one that stands in its session cookie where there is no other.
     pub token: Option<TokenShape>,
     /// The access token that the subject issued at a second login.
     pub second_token: Option<TokenShape>,
@@ -61,6 +61,8 @@ pub struct Observations {
     pub cookie: Option<Cookie>,
     /// What the recipe declares of it.
     pub declared_cookie: Option<CookieAttributes>,
+    /// True when the session cookie has a signature, whatever it signs: a key is involved.
+    pub signature: bool,
     /// True when the session cookie carries its own contents (signed), and isn't only a key to a store.
     pub signed_cookie: bool,
 }
@@ -228,7 +230,15 @@ pub struct TokenShape {
 impl TokenShape {
     /// The same header and claims. Lifetimes may differ by a second and by settings that no peer minds.
     pub fn alike(&self, other: &Self) -> bool {
-        (&self.algorithm, &self.key_id, &self.claims) == (&other.algorithm, &other.key_id, &other.claims)
+        self.key_id == other.key_id && self.same_but_for_the_key(other)
+    }
+
+    /// The same algorithm and claims. A claim without a value is like any other of its name: the time of the last login, say,
+    /// before there was one.
+    pub fn same_but_for_the_key(&self, other: &Self) -> bool {
+        let names = self.claims.keys().eq(other.claims.keys());
+        let mut kinds = self.claims.values().zip(other.claims.values());
+        self.algorithm == other.algorithm && names && kinds.all(|(a, b)| a == b || [*a, *b].contains(&"null"))
     }
 }
 

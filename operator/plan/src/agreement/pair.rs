@@ -1,7 +1,5 @@
 //! What the pair shows once both are sound by themselves: whether either honours what the other issues.
 
-use std::fmt::Write as _;
-
 use accord_crds::{PodReason, Verdict};
 
 use super::evidence::{clock_skew, database, stored, told};
@@ -50,20 +48,18 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
             if !read && !seen.signed_cookie && database(seen) != Some(true) {
                 causes.push(PodReason::LocalDatabase);
             }
+            // Nor does it keep what has run out by its clock.
+            if outlived(seen) {
+                causes.push(PodReason::ClockSkew);
+            }
+            evidence.push_str(&clocks(seen));
             return Some(Finding::one_of(Verdict::Diverges, &causes, evidence));
         }
     }
     if session.is_some() && access.is_some() {
         evidence.push_str("; the access token was refused likewise");
     }
-    if let Some(skew) = clock_skew(seen) {
-        let (seconds, side) = (skew.abs(), if skew > 0 { "ahead of" } else { "behind" });
-        let (subject, witness) = (seen.name(Subject), seen.name(Witness));
-        let _ = write!(
-            evidence,
-            "; the clock of {subject} is {seconds} s {side} that of {witness}"
-        );
-    }
+    evidence.push_str(&clocks(seen));
     Some(Finding::one_of(
         Verdict::Diverges,
         &causes(seen, session.is_some(), access.is_some()),
@@ -71,12 +67,33 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
     ))
 }
 
+/// How the clocks differ, in words; empty where they don't.
+fn clocks(seen: &Observations) -> String {
+    clock_skew(seen).map_or_else(String::new, |skew| {
+        let (seconds, side) = (skew.abs(), if skew > 0 { "ahead of" } else { "behind" });
+        let (subject, witness) = (seen.name(Subject), seen.name(Witness));
+        format!("; the clock of {subject} is {seconds} s {side} that of {witness}")
+    })
+}
+
+/// What a session lives at least, in seconds. Its end is in the store, by the clock of its issuer.
+const SHORTEST_SESSION: i64 = 120;
+
+/// The clocks differ by so much that a session which is kept in a store may have run out for one of them.
+fn outlived(seen: &Observations) -> bool {
+    clock_skew(seen).is_some_and(|skew| skew.abs() >= SHORTEST_SESSION)
+}
+
 /// What may be behind it, by what was refused and what is known beside.
 fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
     use PodReason::{ClockSkew, KeyMismatch, LocalDatabase, LocalSession, TokenFormat};
     // K: both sign with the declared ring.
     let same_key = seen.key == Some(true) && seen.witness_key != Some(false);
-    if access && let Some((subject, witness)) = seen.token.as_ref().zip(seen.witness_token.as_ref()) {
+    // A token that stands in the session cookie is refused with it.
+    let in_cookie = !seen.steps.iter().any(|s| s.action == Action::Own(Access));
+    let issued = access || session && in_cookie;
+    let token = access || issued && seen.token.is_some();
+    if token && let Some((subject, witness)) = seen.token.as_ref().zip(seen.witness_token.as_ref()) {
         if subject.key_id != witness.key_id && !same_key {
             return vec![KeyMismatch];
         }
@@ -85,14 +102,14 @@ fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
         }
     }
     // One issues tokens that carry their contents, the other doesn't.
-    if access
+    if issued
         && seen.meaning(Action::Login, Witness, Witness) == Some(Meaning::Accepted)
         && seen.token.is_some() != seen.witness_token.is_some()
     {
         return vec![TokenFormat];
     }
     // What carries its own times is too early or too late for another clock; the key may be right.
-    if clock_skew(seen).is_some() && (access || seen.signed_cookie) {
+    if clock_skew(seen).is_some() && (token || seen.signed_cookie) {
         return if same_key {
             vec![ClockSkew]
         } else {
@@ -116,6 +133,9 @@ fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
         (true, _) => vec![LocalSession, KeyMismatch],
         (false, _) => vec![KeyMismatch, LocalSession],
     };
+    if session && outlived(seen) {
+        causes.push(ClockSkew);
+    }
     if database(seen) != Some(true) {
         causes.push(LocalDatabase);
     }

@@ -101,6 +101,15 @@ fn at_once(seen: &mut Observations, artifact: Artifact, accepted: usize) {
     }
 }
 
+/// After logout the subject accepts its own session on one connection more.
+fn ended_for_some(seen: &mut Observations) {
+    let replay = seen.step(Replay(Session), S, S).unwrap().clone();
+    seen.steps.push(Step {
+        meaning: Accepted,
+        ..replay
+    });
+}
+
 /// Adds a step, or says that it went otherwise.
 fn put(seen: &mut Observations, action: Action, at: Role, of: Role, meaning: Meaning) {
     let status = match meaning {
@@ -204,6 +213,18 @@ fn steps(changed: &[(Action, Role, Role, Meaning)]) -> Observations {
 #[case::workers_with_signed_cookies_of_a_key_each(
     with(|s| { s.signed_cookie = true; at_once(s, Session, 4) }), Diverges, KeyMismatch
 )]
+#[case::workers_that_may_have_a_key_each(
+    with(|s| {
+        (s.conventions, s.signature) = (Conventions::Generic, true);
+        s.steps.retain(|s| s.action != Own(Access));
+        at_once(s, Session, 4);
+    }),
+    Diverges, Ambiguous
+)]
+#[case::workers_that_share_the_store(
+    with(|s| { s.stored = Some(true); s.steps.retain(|s| s.action != Own(Access)); at_once(s, Session, 4) }),
+    Diverges, KeyMismatch
+)]
 #[case::workers_with_the_declared_key(
     with(|s| { s.key = Some(true); at_once(s, Access, 4) }), Diverges, LocalSession
 )]
@@ -305,6 +326,7 @@ fn steps(changed: &[(Action, Role, Role, Meaning)]) -> Observations {
 #[case::logout_breaks(steps(&[(Logout, S, S, Meaning::ServerError)]), Verdict::Unknown, PodReason::ServerError)]
 #[case::lives_on_at_the_witness(steps(&[(Replay(Artifact::Refresh), W, S, Accepted)]), Diverges, LocalRevocation)]
 #[case::lives_on_at_the_subject(steps(&[(Replay(Session), S, W, Accepted)]), Diverges, LocalRevocation)]
+#[case::ended_for_some_workers(with(ended_for_some), Diverges, LocalRevocation)]
 #[case::cannot_be_ended(
     steps(&[
         (Replay(Session), S, S, Accepted), (Replay(Session), W, S, Accepted),
@@ -338,6 +360,9 @@ fn a_trace_has_one_reason(#[case] seen: Observations, #[case] verdict: Verdict, 
 
 #[rstest]
 #[case::csrf(403, "CSRF Failed: CSRF token missing.")]
+#[case::csrf_of_flask_wtf(400, "Bad Request The CSRF token is missing.")]
+#[case::csrf_of_laravel(419, "Page Expired")]
+#[case::csrf_of_fastify(403, "Missing csrf secret")]
 #[case::host(400, "Bad Request (400)")]
 fn a_login_turned_away_at_the_door_says_nothing_about_databases(#[case] status: u16, #[case] detail: &str) {
     let mut seen = login(Rejected, status, Some(false));

@@ -4,6 +4,7 @@
 
 use accord_crds::{PodReason, Verdict};
 
+use super::evidence::stored;
 use super::{Action, Artifact, Conventions, Finding, Meaning, Observations, Role, Step};
 
 use Artifact::{Access, Session};
@@ -50,13 +51,34 @@ pub(super) fn state_of_workers(seen: &Observations) -> Option<Finding> {
         .map(|n| (Session, n))
         .or_else(|| access.map(|n| (Access, n)))?;
     let evidence = format!(
-        "{}, given its own {} over {all} new connections at once, accepted it on {accepted} of {all}: workers within \
-         the pod have state of their own",
+        "{}, given its own {} over {all} new connections, accepted it on {accepted} of {all}: workers within the pod have \
+         state of their own",
         seen.subject,
         artifact.noun()
     );
     let causes = causes(seen, session.is_some(), access.is_some());
     Some(Finding::one_of(Verdict::Diverges, &causes, evidence))
+}
+
+/// Ended, and some connections honour it still: what was ended is remembered by one worker.
+pub(super) fn ended_for_some(seen: &Observations) -> Option<Finding> {
+    [Session, Access].into_iter().find_map(|artifact| {
+        let count = |meaning: Meaning| {
+            let replays = own(seen, Action::Replay(artifact));
+            replays.filter(|s| s.meaning == meaning).count()
+        };
+        let (accepted, refused) = (count(Meaning::Accepted), count(Meaning::Rejected));
+        (accepted > 0 && refused > 0).then(|| {
+            let all = accepted + refused;
+            let evidence = format!(
+                "{}, given its own {} after logout over {all} new connections, accepted it on {accepted} of {all}: workers \
+                 within the pod have state of their own",
+                seen.subject,
+                artifact.noun()
+            );
+            Finding::diverges(PodReason::LocalRevocation, evidence)
+        })
+    })
 }
 
 /// Sessions in each worker's memory, or a key that each worker makes when it starts.
@@ -65,11 +87,11 @@ fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
     let django = seen.conventions == Conventions::Django;
     match (session, access) {
         (true, false) if seen.signed_cookie => vec![KeyMismatch],
-        // Without a token beside it, a key can't be told from a memory.
-        (true, false) if django && own(seen, Action::Own(Access)).next().is_none() => {
-            vec![LocalSession, KeyMismatch]
-        }
-        (true, false) => vec![LocalSession],
+        // A token beside it is honoured by all: they share the key.
+        (true, false) if own(seen, Action::Own(Access)).next().is_some() => vec![LocalSession],
+        // Else a key can't be told from a memory, where one is involved.
+        (true, false) if !django && !seen.signature => vec![LocalSession],
+        (true, false) if stored(seen) == Some(true) => vec![KeyMismatch],
         (_, true) if seen.key == Some(true) || seen.token.is_none() => vec![LocalSession],
         // Django's sessions and SimpleJWT's tokens share one thing: the key.
         (true, true) if django => vec![KeyMismatch],

@@ -42,6 +42,18 @@ fn tokens(change: impl FnOnce(&mut Observations)) -> Observations {
     })
 }
 
+/// The tokens stand in the session cookies.
+fn in_cookies(seen: &mut Observations) {
+    (seen.token, seen.witness_token) = (Some(shape("HS256")), Some(shape("HS256")));
+}
+
+fn claim_without_a_value() -> TokenShape {
+    TokenShape {
+        claims: BTreeMap::from([("sub".into(), "null")]),
+        ..shape("HS256")
+    }
+}
+
 fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
     put(seen, Cross(artifact), W, S, Rejected);
 }
@@ -104,6 +116,36 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
 #[case::a_session_in_a_store_and_another_clock(
     sessions(|s| { clocks(s, 40, -20); refused_by_the_peer(s, Session) }), &[LocalSession, KeyMismatch]
 )]
+#[case::a_session_in_a_store_and_a_clock_that_is_far_off(
+    sessions(|s| { clocks(s, 900, 0); refused_by_the_peer(s, Session) }), &[LocalSession, KeyMismatch, ClockSkew]
+)]
+#[case::r_present_and_a_clock_that_is_far_off(
+    sessions(|s| { s.stored = Some(true); clocks(s, 0, 900); refused_by_the_peer(s, Session) }), &[KeyMismatch, ClockSkew]
+)]
+#[case::a_401_and_a_clock_that_is_far_off(
+    sessions(|s| { clocks(s, 900, 0); refused_by_the_peer(s, Session); put(s, Again(Session), S, S, Rejected) }),
+    &[KeyMismatch, ClockSkew]
+)]
+#[case::a_token_in_the_cookie_and_other_claims(
+    sessions(|s| { in_cookies(s); s.token = Some(other_claims()); refused_by_the_peer(s, Session) }), &[TokenFormat]
+)]
+#[case::a_token_in_the_cookie_and_another_key(
+    sessions(|s| {
+        in_cookies(s);
+        s.token = Some(TokenShape { key_id: Some("k2".into()), ..shape("HS256") });
+        refused_by_the_peer(s, Session);
+    }),
+    &[KeyMismatch]
+)]
+#[case::a_token_in_the_cookie_and_another_clock(
+    sessions(|s| { in_cookies(s); clocks(s, 40, -20); refused_by_the_peer(s, Session) }), &[ClockSkew, KeyMismatch]
+)]
+#[case::a_token_in_the_cookie_of_one_only(
+    sessions(|s| { in_cookies(s); s.token = None; refused_by_the_peer(s, Session) }), &[TokenFormat]
+)]
+#[case::a_token_in_the_cookie_and_nothing_else(
+    sessions(|s| { in_cookies(s); refused_by_the_peer(s, Session) }), &[LocalSession, KeyMismatch]
+)]
 #[case::k_true_x_401_and_other_claims(
     tokens(|s| { ring_signed(s); s.token = Some(other_claims()); refused_by_the_peer(s, Access) }), &[TokenFormat]
 )]
@@ -115,6 +157,7 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
     tokens(|s| { ring_signed(s); (s.database, s.witness_database) = (None, None); refused_by_the_peer(s, Access) }),
     &[LocalSession, LocalDatabase]
 )]
+#[case::a_claim_that_has_no_value_yet(tokens(|s| s.second_token = Some(claim_without_a_value())), &[Verified])]
 #[case::two_shapes_from_one_pod(tokens(|s| s.second_token = Some(other_claims())), &[TokenFormat])]
 #[case::d_present_on_both_v0_rejected_v1_accepted(
     steps(&[(Replay(Session), W, S, Accepted)]), &[LocalRevocation]
@@ -175,4 +218,58 @@ fn a_witness_without_the_anchor_that_the_subject_has_blames_nobody(#[case] mut s
         "{}",
         found.evidence
     );
+}
+
+/// A form that answers a refusal with the status of a success: what is seen afterwards may be the account's affair.
+#[rstest]
+#[case::a_form_without_the_cookie(
+    302,
+    Login,
+    Unexpected,
+    None,
+    "RecipeMismatch or CanaryMissing or LocalDatabase"
+)]
+#[case::and_it_is_in_the_database(302, Login, Unexpected, Some(true), "RecipeMismatch or CanaryMissing")]
+#[case::a_form_with_a_session_of_nobody(
+    302,
+    Own(Session),
+    Rejected,
+    None,
+    "RecipeMismatch or LocalSession or CanaryMissing or LocalDatabase"
+)]
+#[case::a_wrong_password_is_answered_alike(
+    401,
+    Own(Session),
+    Rejected,
+    None,
+    "RecipeMismatch or LocalSession or CanaryMissing or LocalDatabase"
+)]
+#[case::a_wrong_password_is_answered_otherwise(
+    200,
+    Own(Session),
+    Rejected,
+    None,
+    "RecipeMismatch or LocalSession"
+)]
+fn a_login_whose_status_says_nothing_has_more_candidates(
+    #[case] status: u16,
+    #[case] action: Action,
+    #[case] meaning: Meaning,
+    #[case] database: Option<bool>,
+    #[case] candidates: &str,
+) {
+    let mut seen = sessions(|s| {
+        (s.witness, s.database) = (None, database);
+        s.steps.truncate(4);
+        put(s, action, S, S, meaning);
+    });
+    for step in &mut seen.steps {
+        if step.action == Login {
+            step.status = Some(status);
+        }
+    }
+    let found = diagnose(&seen);
+    assert_eq!((found.verdict, found.reason), (Verdict::Unknown, Ambiguous));
+    let told = format!("It may be {candidates}.");
+    assert!(found.evidence.ends_with(&told), "{}", found.evidence);
 }
