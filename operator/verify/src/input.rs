@@ -46,6 +46,9 @@ fn parse(yaml: &str) -> Result<Recipe, String> {
     if !given.is_object() {
         return Err("it holds no recipe: at least login.path and check.path are needed".to_owned());
     }
+    if let Some(why) = not_text(&given) {
+        return Err(why);
+    }
     let recipe: Recipe = serde_json::from_value(given.clone()).map_err(|why| {
         // Read once more for the place.
         serde_saphyr::from_str::<Recipe>(yaml)
@@ -54,10 +57,39 @@ fn parse(yaml: &str) -> Result<Recipe, String> {
     })?;
     // A misspelt field would be left out in silence, and something else verified than what was meant.
     let known = serde_json::to_value(&recipe).map_err(|e| e.to_string())?;
+    if let Some(value) = unknown_value(&given, &known) {
+        return Err(format!("{value}, which isn't among its values"));
+    }
     match unknown(&given, &known) {
         Some(field) => Err(format!("no such field: {field}")),
         None => recipe.check().map(|()| recipe),
     }
+}
+
+/// The first value that was understood as another one: a name that this version doesn't know.
+fn unknown_value(given: &Value, known: &Value) -> Option<String> {
+    let (given, known) = (given.as_object()?, known.as_object()?);
+    given
+        .iter()
+        .find_map(|(name, value)| match (value, known.get(name)?) {
+            (Value::String(value), Value::String(understood)) => {
+                (value != understood).then(|| format!("{name} is {value:?}"))
+            }
+            (value, understood) => unknown_value(value, understood).map(|inner| format!("{name}.{inner}")),
+        })
+}
+
+/// The first value among the `fields` of a request that YAML takes for something else than text: the others are told with
+/// their line, while these would pass for text there.
+fn not_text(given: &Value) -> Option<String> {
+    ["login", "refresh", "logout"].into_iter().find_map(|request| {
+        let fields = given.get(request)?.get("fields")?.as_object()?;
+        let (name, value) = fields.iter().find(|(_, value)| !value.is_string())?;
+        Some(format!(
+            "{request}.fields.{name} is {value}, and has to be text: put it in quotes (YAML reads on, yes and no as true \
+             and false)"
+        ))
+    })
 }
 
 /// The first field that was given and isn't there once it was understood.
@@ -246,6 +278,52 @@ mod tests {
             let why = parse(wrong).unwrap_err();
             assert!(why.contains(says), "{why}");
         }
+    }
+
+    #[test]
+    fn what_would_do_nothing_is_refused_by_its_field() {
+        for (more, says) in [
+            (
+                "logout: {path: /out, method: GET, refreshField: refresh}\n",
+                "logout.method is GET",
+            ),
+            (
+                "logout: {path: /out, method: GET, fields: {all: 'true'}}\n",
+                "logout.method is GET",
+            ),
+            ("logout: {path: /out, method: PUT}\n", "logout.method is \"PUT\""),
+            ("logout: {path: /out, accessToken: Kept}\n", "Kept"),
+        ] {
+            let why = parse(&format!("{RECIPE}{more}")).unwrap_err();
+            assert!(why.contains(says), "{why}");
+        }
+        for (scheme, says) in [
+            ("Token auth", "one word"),
+            ("'1'", "one word"),
+            ("''", "one word"),
+        ] {
+            let with = format!("token, accessTokenScheme: {scheme}}}");
+            let why = parse(&RECIPE.replace("token}", &with)).unwrap_err();
+            assert!(why.contains(says), "{why}");
+        }
+        let identifier = RECIPE.replace("token}", "token, identifier: email}");
+        assert!(
+            parse(&identifier)
+                .unwrap_err()
+                .starts_with("login.identifier is \"email\"")
+        );
+        let without = "login: {path: /in, accessTokenScheme: Token}\ncheck: {path: /me}\n";
+        assert!(parse(without).unwrap_err().contains("without login.accessToken"));
+    }
+
+    #[test]
+    fn a_field_that_yaml_takes_for_something_else_is_named() {
+        let wrong = RECIPE.replace("/in,", "/in, fields: {remember: on},");
+        let why = parse(&wrong).unwrap_err();
+        assert!(
+            why.contains("login.fields.remember is true") && why.contains("quotes"),
+            "{why}"
+        );
     }
 
     #[test]
