@@ -104,6 +104,9 @@ pub struct Revision {
     pub revision: String,
     /// The image.
     pub image: String,
+    /// The number of this release: each has a higher one than all before it, also where what was recorded of those isn't seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
 }
 
 /// The declared revision on its way.

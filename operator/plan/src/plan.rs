@@ -122,9 +122,10 @@ pub fn plan(service: &AuthService, observed: &Observed) -> Plan {
 
     // 5 Promotion: what passed every gate is released, and so is what users were switched to. No replica proves nothing, and
     // no revision is proved by another one that serves while it is held back.
-    if agreed && rolls && promotable && !unchanged && service.spec.replicas > 0 {
+    let is_recorded = unchanged && revision::is_latest(&context, &declared);
+    if agreed && rolls && promotable && !is_recorded && service.spec.replicas > 0 {
         draft.want(revision::record(&context, &declared));
-    } else if let Some(switched) = context.released().filter(|r| !revision::is_latest(&context, r)) {
+    } else if let Some(switched) = revision::switched(&context) {
         draft.want(revision::record(&context, switched));
     } else if cutover.stage == Stage::Proving && rolls {
         draft.want(revision::announce(&context, &declared));

@@ -6,6 +6,7 @@
 use accord_crds::AuthServiceSpec;
 use accord_crds::meta::LABEL_ROLE;
 use accord_crds::spec::{DeletionPolicy, Verification};
+use accord_crds::status::Revision as Told;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
 
@@ -83,9 +84,10 @@ fn records<'a>(context: &Context<'a>) -> impl Iterator<Item = &'a Object> {
 /// that switches users releases too, and nothing can come between the two.
 pub fn released(context: &Context) -> Option<Revision> {
     let latest = switched_to(context).or_else(|| {
+        let last = told(context).map(|told| context.names.revision(&told.revision));
         records(context)
             .filter_map(Object::typed::<ControllerRevision>)
-            .max_by_key(|r| r.revision)
+            .max_by_key(|r| (r.revision, r.metadata.name == last))
     })?;
     let own: AuthServiceSpec = serde_json::from_value(latest.data?.0).ok()?;
     let digest = declared(&own).digest;
@@ -107,8 +109,18 @@ fn number(object: &Object) -> i64 {
     object.typed::<ControllerRevision>().map_or(0, |r| r.revision)
 }
 
-fn highest(context: &Context) -> i64 {
-    records(context).map(number).max().unwrap_or(0)
+/// What status says of the last release.
+fn told<'a>(context: &Context<'a>) -> Option<&'a Told> {
+    context.service.status.as_ref()?.released.as_ref()
+}
+
+/// The highest number that a release had. A list may lack the last record, because it is behind or somebody deleted it; a
+/// number that was told isn't given again, or an earlier release would be taken for the last one.
+pub fn highest(context: &Context) -> i64 {
+    let recorded = records(context).map(number).max();
+    recorded
+        .max(told(context).and_then(|told| told.number))
+        .unwrap_or(0)
 }
 
 fn recorded(context: &Context, revision: &Revision) -> Option<i64> {
@@ -122,20 +134,28 @@ pub fn is_known(context: &Context, revision: &Revision) -> bool {
     recorded(context, revision).is_some()
 }
 
-/// True when a revision is recorded as the one that was released last.
+/// True when a revision is recorded as the one that was released last, and no other one is.
 pub fn is_latest(context: &Context, revision: &Revision) -> bool {
-    recorded(context, revision).is_some_and(|n| n == highest(context))
+    let highest = highest(context);
+    recorded(context, revision) == Some(highest)
+        && records(context).filter(|o| number(o) == highest).count() == 1
+}
+
+/// The revision that users were switched to, until it is recorded as the last release.
+pub fn switched<'a>(context: &'a Context) -> Option<&'a Revision> {
+    switched_to(context)?;
+    context.released().filter(|r| !is_latest(context, r))
 }
 
 /// The `ControllerRevision` that says that a revision is released now.
 pub fn record(context: &Context, revision: &Revision) -> Object {
     let highest = highest(context);
-    let own = recorded(context, revision);
-    numbered(
-        context,
-        revision,
-        own.filter(|n| *n == highest).unwrap_or(highest + 1),
-    )
+    let number = if is_latest(context, revision) {
+        highest
+    } else {
+        highest + 1
+    };
+    numbered(context, revision, number)
 }
 
 /// The `ControllerRevision` of a revision that users are about to be switched to: known, and not released by it.

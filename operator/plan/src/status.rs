@@ -13,7 +13,7 @@ use crate::hosts;
 use crate::labels::{self, Role};
 use crate::outcome::Event;
 use crate::phases::workload;
-use crate::revision::Revision;
+use crate::revision::{self, Revision};
 
 /// The largest status, as JSON, in bytes: it travels with every read of the service.
 const STATUS_LIMIT: usize = 16 * 1024;
@@ -97,10 +97,17 @@ pub fn compose(context: &Context, findings: &Findings, rest: AuthServiceStatus) 
         selector: selector(context.names.service()),
         conditions: conditions.list,
         urls: Some(hosts::urls(context.spec())),
-        released: findings.released.map(|r| RevisionStatus {
-            revision: r.digest.clone(),
-            image: r.spec.image.clone(),
-        }),
+        released: findings.released.map_or_else(
+            // A release whose record isn't seen was one all the same.
+            || stored.and_then(|s| s.released.clone()),
+            |r| {
+                Some(RevisionStatus {
+                    revision: r.digest.clone(),
+                    image: r.spec.image.clone(),
+                    number: Some(revision::highest(context)).filter(|n| *n > 0),
+                })
+            },
+        ),
         candidate: candidate(context, findings),
         runs: if rest.runs.is_empty() {
             stored.map(|s| s.runs.clone()).unwrap_or_default()

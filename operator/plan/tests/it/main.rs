@@ -18,6 +18,7 @@ mod observe;
 mod preflight;
 mod properties;
 mod refused;
+mod releases;
 mod repair;
 mod request;
 mod support;
