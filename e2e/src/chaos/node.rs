@@ -60,10 +60,20 @@ enum Runs {
 #[derive(Debug)]
 struct Started {
     _runs: Runs,
-    /// What was written of it last, but for the conditions.
+    /// What is to be told of it, but for the conditions.
     status: Value,
     /// When it is told to end, once somebody wants it gone.
     ends: Option<Instant>,
+}
+
+impl Started {
+    /// Its status, with the conditions that the pod's gates leave it.
+    fn as_of(&self, pod: &Value) -> Value {
+        let mut status = self.status.clone();
+        let serves = status["containerStatuses"][0]["ready"] == true;
+        status["conditions"] = conditions(serves, serves && gates_are_open(pod));
+        status
+    }
 }
 
 struct Player {
@@ -178,20 +188,18 @@ impl Player {
             return;
         }
         if let Some(started) = self.started.get(uid) {
-            let mut status = started.status.clone();
-            let ready = gates_are_open(&pod);
-            if is_true(&pod, "Ready") != ready && status["containerStatuses"][0]["ready"] == true {
-                status["conditions"] = conditions(true, ready);
+            let status = started.as_of(&pod);
+            let is_ready = |pod: &Value| is_true(pod, "Ready");
+            // What was told may not have arrived: an API server that starts anew takes nothing for a while.
+            let is_told = pod["status"]["phase"] == status["phase"];
+            if !is_told || is_ready(&pod) != is_ready(&json!({"status": status})) {
                 let _ = self.tell(&pod, &status);
             }
             return;
         }
         match self.begin(&pod) {
             Ok(started) => {
-                let mut status = started.status.clone();
-                let serves = status["containerStatuses"][0]["ready"] == true;
-                status["conditions"] = conditions(serves, serves && gates_are_open(&pod));
-                let _ = self.tell(&pod, &status);
+                let _ = self.tell(&pod, &started.as_of(&pod));
                 self.started.insert(uid.to_owned(), started);
             }
             Err(error) => {
@@ -258,17 +266,17 @@ impl Player {
     }
 
     fn ended(&mut self, uid: &str, ended: &Ended) {
-        let (Some(pod), Some(started)) = (self.pods.get(uid), self.started.get(uid)) else {
+        let (Some(pod), Some(started)) = (self.pods.get(uid), self.started.get_mut(uid)) else {
             return;
         };
-        let mut status = started.status.clone();
+        let status = &mut started.status;
         status["phase"] = if ended.code == 0 { "Succeeded" } else { "Failed" }.into();
-        status["conditions"] = conditions(false, false);
         let container = &mut status["containerStatuses"][0];
         container["ready"] = false.into();
         container["started"] = false.into();
         container["state"] = json!({"terminated": {"exitCode": ended.code, "message": ended.message,
             "reason": if ended.code == 0 { "Completed" } else { "Error" }, "containerID": container["containerID"]}});
+        let status = started.as_of(pod);
         let mut tries = 0;
         while self.tell(pod, &status).is_err() && tries < 10 {
             tries += 1;
