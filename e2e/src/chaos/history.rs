@@ -25,6 +25,7 @@ use super::steps::{self, CHANGES, DELETE, FIRST, NAME, Step, image};
 use super::traffic::Traffic;
 use super::until::until;
 use super::visit;
+use super::watch_faults::BLIND;
 use super::{clock, judge};
 use crate::exec::last_lines;
 use crate::paths;
@@ -33,6 +34,9 @@ use crate::paths;
 const STEP: Duration = Duration::from_mins(6);
 /// How long nothing may happen before a service counts as at rest. Its passes come within a second of each other.
 const CALM: Duration = Duration::from_millis(1500);
+/// What stands still and is otherwise than it is to be has so long to be mended: an operator that is told nothing knows of
+/// nothing to mend, and after `BLIND` it is told everything.
+const TOLD_AGAIN: Duration = BLIND.saturating_mul(2);
 
 struct Run<'l> {
     api: Api,
@@ -40,6 +44,8 @@ struct Run<'l> {
     namespace: String,
     users: String,
     plan: &'l Plan,
+    /// How it is after each step without faults; empty in the life that shows it.
+    wanted: &'l [Rest],
     proxy: Proxy,
     operators: Vec<Arc<Operator>>,
     traffic: Traffic,
@@ -56,11 +62,12 @@ struct Whole {
     logins: Counts,
 }
 
-/// Goes through the whole history under a plan. The error of a failed run holds the end of the operator's log.
-pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan) -> Result<Outcome> {
+/// Goes through the whole history under a plan; `wanted` is how it is after each step without faults. The error of a failed
+/// run holds the end of the operator's log.
+pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan, wanted: &[Rest]) -> Result<Outcome> {
     let begun = Instant::now();
     let dir = paths::ensure(&Lab::runs().join(namespace))?;
-    let run = Run::begin(lab, namespace, &dir, plan)?;
+    let run = Run::begin(lab, namespace, &dir, plan, wanted)?;
     let whole = run.all().with_context(|| run.report());
     let logs: Vec<PathBuf> = run.operators.iter().map(|o| o.log()).collect();
     for operator in &run.operators {
@@ -97,7 +104,7 @@ pub(super) fn go_through(lab: &Lab, namespace: &str, plan: &Plan) -> Result<Outc
 }
 
 impl<'l> Run<'l> {
-    fn begin(lab: &'l Lab, namespace: &str, dir: &Path, plan: &'l Plan) -> Result<Self> {
+    fn begin(lab: &'l Lab, namespace: &str, dir: &Path, plan: &'l Plan, wanted: &'l [Rest]) -> Result<Self> {
         let api = lab.api;
         let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         api.create("/api/v1/namespaces", &made)?;
@@ -140,6 +147,7 @@ impl<'l> Run<'l> {
             namespace: namespace.to_owned(),
             users: dir.join("users").display().to_string(),
             plan,
+            wanted,
             proxy,
             operators,
             logins: Logins::start(traffic.clone(), seed_of(&plan.name)),
@@ -238,17 +246,19 @@ impl<'l> Run<'l> {
         // The status comes before the last writes (the revision's record, say), and who is at rest writes nothing. Nor does
         // an operator that is misled: what stands still has to be what is to be.
         let mut last = ((Value::Null, Vec::new()), 0);
+        let mut still = Instant::now();
         until(step.name, STEP, || {
             if let Some(why) = self.unsettled(step, &pods)? {
                 return Ok(Err(why));
             }
             let state = canonical::state(self.api, &self.namespace)?;
             let now = (state, judge::writes(&self.proxy.seen()));
-            let same = now == last;
-            last = now;
-            if same {
+            if now != last {
+                still = Instant::now();
+            } else if self.is_wanted(step, &now.0.0) || still.elapsed() > TOLD_AGAIN {
                 return Ok(Ok(()));
             }
+            last = now;
             std::thread::sleep(CALM);
             Ok(Err("it still changes, or is written to".to_owned()))
         })?;
@@ -258,6 +268,12 @@ impl<'l> Run<'l> {
             state,
             secrets,
         })
+    }
+
+    /// True when everything is as it is without faults.
+    fn is_wanted(&self, step: &Step, state: &Value) -> bool {
+        let mut of_step = self.wanted.iter().filter(|rest| rest.step == step.name);
+        self.wanted.is_empty() || of_step.any(|rest| rest.state == *state)
     }
 
     /// Why the service, or one of its pods, isn't yet as it is to be after a step.

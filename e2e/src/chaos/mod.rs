@@ -212,7 +212,7 @@ fn calm(lab: &Lab) -> Result<Outcome> {
         name: "calm".into(),
         ..Plan::default()
     };
-    let calm = history::go_through(lab, "chaos-calm", &plan)?;
+    let calm = history::go_through(lab, "chaos-calm", &plan, &[])?;
     // What doesn't even hold then is no measure.
     let broken = judge::faults(&calm, &plan, &calm);
     ensure!(broken.is_empty(), "without faults:\n{}", broken.join("\n"));
@@ -256,7 +256,7 @@ fn work_off(lab: &Lab, calm: &Outcome, runs: &[Run], options: &Options) -> Tally
 
 /// Goes through one run, and judges it.
 fn one(lab: &Lab, calm: &Outcome, namespace: &str, run: &Run, tally: &Mutex<Tally>, all: usize) {
-    let outcome = history::go_through(lab, namespace, &run.plan);
+    let outcome = history::go_through(lab, namespace, &run.plan, &calm.rests);
     let broken = match &outcome {
         Ok(outcome) => judge::faults(calm, &run.plan, outcome),
         Err(error) => vec![format!("{error:#}")],
