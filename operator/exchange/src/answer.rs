@@ -18,11 +18,15 @@ pub(crate) fn of_status(status: u16) -> Meaning {
     }
 }
 
-/// What an answer says: the sentence in a JSON error, or else all of it.
+/// What an answer says: the sentence in a JSON error, in OAuth's behind its code, or else all of it.
 pub(crate) fn said(body: &str) -> Cow<'_, str> {
     let sentence = serde_json::from_str::<Value>(body).ok().and_then(|json| {
+        let text = |field: &str| json.get(field)?.as_str();
+        if let (Some(code), Some(words)) = (text("error"), text("error_description")) {
+            return Some(format!("{code}: {words}"));
+        }
         let mut fields = ["detail", "message", "error_description", "error"].into_iter();
-        fields.find_map(|field| json.get(field)?.as_str().map(str::to_owned))
+        fields.find_map(text).map(str::to_owned)
     });
     sentence.map_or(Cow::Borrowed(body), Cow::Owned)
 }
@@ -45,4 +49,24 @@ pub(crate) fn absent(field: &str, reply: &Reply) -> String {
         ""
     };
     format!("no field {field} in the answer{size}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_in_an_error_is_what_it_says() {
+        for (body, says) in [
+            (r#"{"detail": "No active account"}"#, "No active account"),
+            (r#"{"error": "invalid_grant"}"#, "invalid_grant"),
+            (
+                r#"{"error": "invalid_client", "error_description": "Unknown client"}"#,
+                "invalid_client: Unknown client",
+            ),
+            ("Bad Request", "Bad Request"),
+        ] {
+            assert_eq!(said(body), says);
+        }
+    }
 }

@@ -50,11 +50,16 @@ pub(super) fn turned_away_at_the_door(seen: &Observations) -> Option<Finding> {
         return Some(Finding::unknown(PodReason::RecipeMismatch, evidence));
     }
     let door = match login.status {
+        Some(400 | 401) if is_about(login, NOT_THE_ACCOUNT) => true,
         Some(400) => is_about(login, &["bad request (400)", "disallowedhost", "invalid host"]),
         // No such path, method or encoding.
         Some(404 | 405 | 415) => true,
-        // A success that lacks what the recipe promises. Where the witness keeps the promise it is a refusal.
-        Some(200..=299) => seen.meaning(Action::Login, Witness, Witness) != Some(Meaning::Accepted),
+        // A success that lacks what the recipe promises. Where the witness keeps the promise it is a refusal, and so is a form
+        // that is shown again.
+        Some(200..=299) => {
+            login.meaning == Meaning::Unexpected
+                && seen.meaning(Action::Login, Witness, Witness) != Some(Meaning::Accepted)
+        }
         _ => false,
     };
     if door {
@@ -71,6 +76,15 @@ pub(super) fn turned_away_at_the_door(seen: &Observations) -> Option<Finding> {
         Finding::one_of(Verdict::Unknown, &causes, told(seen, login))
     })
 }
+
+/// Errors of OAuth (RFC 6749, section 5.2) that are about the request or its client, and not about who logs in.
+const NOT_THE_ACCOUNT: &[&str] = &[
+    "invalid_request",
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
 
 /// What protection against forged requests says, in whatever status: Django's, Flask-WTF's, Express', Rails', Laravel's.
 const FORGERY: &[&str] = &[

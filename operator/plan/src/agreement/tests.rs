@@ -364,11 +364,23 @@ fn a_trace_has_one_reason(#[case] seen: Observations, #[case] verdict: Verdict, 
 #[case::csrf_of_laravel(419, "Page Expired")]
 #[case::csrf_of_fastify(403, "Missing csrf secret")]
 #[case::host(400, "Bad Request (400)")]
+#[case::client_of_oauth(401, "invalid_client: Invalid client credentials")]
+#[case::grant_of_oauth(400, "unsupported_grant_type")]
 fn a_login_turned_away_at_the_door_says_nothing_about_databases(#[case] status: u16, #[case] detail: &str) {
     let mut seen = login(Rejected, status, Some(false));
     seen.steps[2].detail = detail.into();
     let proof = judge(&seen, "c1");
     assert_eq!((proof.verdict, proof.reason), (Verdict::Unknown, RecipeMismatch));
+}
+
+#[rstest]
+#[case::form_shown_again(200, "Please enter a correct username and password.")]
+#[case::grant_of_oauth_that_is_refused(400, "invalid_grant: Invalid user credentials")]
+fn a_login_refused_for_the_account_is_about_the_account(#[case] status: u16, #[case] detail: &str) {
+    let mut seen = login(Rejected, status, Some(false));
+    seen.steps[2].detail = detail.into();
+    let proof = judge(&seen, "c1");
+    assert_eq!((proof.verdict, proof.reason), (Diverges, LocalDatabase));
 }
 
 #[test]
