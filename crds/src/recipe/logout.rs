@@ -52,7 +52,7 @@ impl Logout {
     }
 }
 
-/// The method of a logout: a link is followed with GET.
+/// The method of a logout. Default: `POST`; a link is followed with `GET`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LogoutMethod {
     /// POST
