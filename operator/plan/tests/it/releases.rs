@@ -43,6 +43,22 @@ fn next_one_fails(world: &mut World) {
     release(world, FAILING);
 }
 
+fn serves(world: &World, image: &str) {
+    let serving = world.serving();
+    assert_eq!(
+        serving.keys().collect::<Vec<_>>(),
+        [image],
+        "{}",
+        world.last_steps()
+    );
+}
+
+fn has_numbers(world: &World, expected: [i64; 2]) {
+    let mut given: Vec<i64> = numbers(world).into_iter().map(|(_, number)| number).collect();
+    given.sort_unstable();
+    assert_eq!(given, expected, "{}", world.last_steps());
+}
+
 #[test]
 fn a_record_that_is_not_seen_doesnt_give_its_number_to_another() {
     let mut world = complete();
@@ -50,15 +66,8 @@ fn a_record_that_is_not_seen_doesnt_give_its_number_to_another() {
     release(&mut world, SECOND);
     show(&mut world, first);
     next_one_fails(&mut world);
-    assert_eq!(
-        world.serving().keys().collect::<Vec<_>>(),
-        [SECOND],
-        "{}",
-        world.last_steps()
-    );
-    let mut given: Vec<i64> = numbers(&world).into_iter().map(|(_, number)| number).collect();
-    given.sort_unstable();
-    assert_eq!(given, [1, 2], "{}", world.last_steps());
+    serves(&world, SECOND);
+    has_numbers(&world, [1, 2]);
 }
 
 #[test]
@@ -70,15 +79,8 @@ fn going_back_is_a_release_also_where_the_one_between_is_not_seen() {
     release(&mut world, &first);
     show(&mut world, second);
     next_one_fails(&mut world);
-    assert_eq!(
-        world.serving().keys().collect::<Vec<_>>(),
-        [&first],
-        "{}",
-        world.last_steps()
-    );
-    let mut given: Vec<i64> = numbers(&world).into_iter().map(|(_, number)| number).collect();
-    given.sort_unstable();
-    assert_eq!(given, [2, 3], "{}", world.last_steps());
+    serves(&world, &first);
+    has_numbers(&world, [2, 3]);
 }
 
 #[test]
@@ -94,12 +96,7 @@ fn a_record_that_somebody_deleted_is_written_again() {
         world.last_steps()
     );
     next_one_fails(&mut world);
-    assert_eq!(
-        world.serving().keys().collect::<Vec<_>>(),
-        [SECOND],
-        "{}",
-        world.last_steps()
-    );
+    serves(&world, SECOND);
 }
 
 #[test]
@@ -111,14 +108,7 @@ fn two_records_of_one_number_are_told_apart() {
         world.meddle(Kind::ControllerRevision, name, |v| v["revision"] = 2.into());
     }
     world.settle();
-    let mut given: Vec<i64> = numbers(&world).into_iter().map(|(_, number)| number).collect();
-    given.sort_unstable();
-    assert_eq!(given, [2, 3], "{}", world.last_steps());
+    has_numbers(&world, [2, 3]);
     next_one_fails(&mut world);
-    assert_eq!(
-        world.serving().keys().collect::<Vec<_>>(),
-        [SECOND],
-        "{}",
-        world.last_steps()
-    );
+    serves(&world, SECOND);
 }
