@@ -2,6 +2,7 @@
 
 mod alone;
 mod connections;
+mod first_login;
 mod forged;
 mod hostnames;
 mod password;
@@ -61,45 +62,73 @@ impl Pair<'_> {
     async fn examine(&mut self) -> Result<(), Halt> {
         self.controls().await?;
         self.hostnames().await;
-        let works = self.log_in(Subject).await? && self.own(Subject).await?;
         if self.witness.is_none() {
-            if works {
+            if self.works(Subject).await? {
                 self.refresh(Subject).await?;
                 self.end(Subject).await?;
             }
             self.second_login().await;
             return Ok(());
         }
-        // Also where the subject failed: a witness that succeeds tells that the canary and the recipe are right.
-        if !works {
-            if self.log_in(Witness).await? {
-                self.own(Witness).await?;
-                self.stranger().await?;
-            }
-            self.second_login().await;
-            return Ok(());
-        }
+        // The witness's first: the subject has to honour them also where the canary has never logged in at itself. Also
+        // where the subject fails later: a witness that succeeds tells that the canary and the recipe are right.
         // One session after the other: where a user has only one, a login ends that before it, and where a logout is meant
         // for all of them, it ends the other's.
-        let honoured = self.cross(Subject).await?;
-        if honoured {
-            self.refresh(Subject).await?;
-            self.end(Subject).await?;
+        let theirs = match self.exchanged(Witness).await {
+            Err(Halt) if self.stopped_at(Witness) => None,
+            theirs => theirs?,
+        };
+        self.seen.caught_up = theirs == Some(false) && self.catches_up().await;
+        let works = self.works(Subject).await?;
+        if !works && theirs.is_some() {
+            self.stranger().await?;
         }
-        if !(self.log_in(Witness).await? && self.own(Witness).await?) {
+        if !works {
+            self.second_login().await;
+        }
+        let Some(theirs) = theirs.filter(|_| works) else {
             return Ok(());
-        }
+        };
         // Both directions, even after a contradiction: together they tell causes apart.
-        if !(self.cross(Witness).await? && honoured) {
+        let honoured = self.handed_over(Subject).await?;
+        if !theirs {
+            self.first_login().await?;
+        }
+        if !(theirs && honoured) {
             return Ok(());
         }
-        self.refresh(Witness).await?;
-        self.end(Witness).await?;
         self.second_login().await;
         if self.run.exchange.change_password {
             self.change_password().await?;
         }
         Ok(())
+    }
+
+    /// A login, and what it gave is honoured at home.
+    async fn works(&mut self, role: Role) -> Result<bool, Halt> {
+        Ok(self.log_in(role).await? && self.own(role).await?)
+    }
+
+    /// A session of `of`, from its login to its end: whether the other honours it. `None` where it isn't even at home.
+    async fn exchanged(&mut self, of: Role) -> Result<Option<bool>, Halt> {
+        if !self.works(of).await? {
+            return Ok(None);
+        }
+        self.handed_over(of).await.map(Some)
+    }
+
+    /// The session of `of`, from what the other makes of it to its end.
+    async fn handed_over(&mut self, of: Role) -> Result<bool, Halt> {
+        let honoured = self.cross(of).await?;
+        if honoured {
+            self.refresh(of).await?;
+            self.end(of).await?;
+        }
+        Ok(honoured)
+    }
+
+    fn stopped_at(&self, role: Role) -> bool {
+        self.trace.steps.last().is_some_and(|step| step.at == role)
     }
 
     /// Checks each artifact of `of` at the other replica, and then at its issuer again.
@@ -136,7 +165,11 @@ impl Pair<'_> {
             }
         }
         if refreshed {
-            self.check(Action::Refreshed, Artifact::Access, of, of).await?;
+            let home = self.check(Action::Refreshed, Artifact::Access, of, of).await?;
+            // What either has accepted either may remember, also after it was ended.
+            if at != of && home == Meaning::Accepted {
+                self.check(Action::Refreshed, Artifact::Access, at, of).await?;
+            }
         }
         Ok(())
     }

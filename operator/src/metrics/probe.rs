@@ -108,7 +108,9 @@ const RESULTS: [&str; 5] = ["ok", "refused", "server_error", "unanswered", "othe
 fn name(action: Action) -> &'static str {
     match action {
         Action::Login | Action::NewPassword | Action::LeftPassword => "login",
-        Action::Own(_) | Action::AtOnce(_) | Action::Cross(_) | Action::Again(_) => "check",
+        Action::Own(_) | Action::AtOnce(_) | Action::Cross(_) | Action::SinceLogin(_) | Action::Again(_) => {
+            "check"
+        }
         Action::Refresh | Action::Refreshed => "refresh",
         Action::Logout => "logout",
         Action::Csrf => "csrf",

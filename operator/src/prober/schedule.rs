@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use accord_crds::{PodReason, Verdict};
-use accord_plan::agreement::Proof;
+use accord_plan::agreement::{Basis, Proof};
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 use tokio::time::Instant;
 
@@ -102,6 +102,11 @@ impl Entry {
         self.proof.as_ref().map(|p| p.verdict)
     }
 
+    /// Asked again, these containers would hide what they have shown.
+    fn is_told_for_good(&self) -> bool {
+        self.proof.as_ref().is_some_and(shows_it_once)
+    }
+
     /// Proved for the containers that run now, by us or by one before us.
     fn proved(&self) -> bool {
         match self.verdict() {
@@ -166,7 +171,7 @@ impl Schedule {
                 .or_insert_with(|| Entry::new(target.clone(), now));
             entry.target = target.clone();
             // Its gate was closed without our doing.
-            if !entry.proved() && entry.due.is_none() {
+            if !entry.proved() && entry.due.is_none() && !entry.is_told_for_good() {
                 entry.due = Some(now);
             }
         }
@@ -188,7 +193,7 @@ impl Schedule {
         if self.anew && !self.entries.is_empty() {
             self.anew = false;
             self.passwords.clear();
-            for entry in self.entries.values_mut() {
+            for entry in self.entries.values_mut().filter(|e| !e.is_told_for_good()) {
                 entry.due = Some(now);
                 entry.failures = 0;
                 entry.password_checked = false;
@@ -203,6 +208,10 @@ impl Schedule {
     /// There is another canary: what was proved with the one before is proved again with this one.
     pub(super) fn prove_anew(&mut self) {
         self.anew = true;
+        // This one has logged in nowhere yet.
+        for entry in self.entries.values_mut().filter(|e| e.is_told_for_good()) {
+            entry.proof = None;
+        }
     }
 
     pub(super) fn next(&mut self, now: Instant) -> Next {
@@ -295,6 +304,7 @@ impl Schedule {
                 (entry.failures, entry.strikes, entry.accuser) = (0, 0, None);
                 (None, true)
             }
+            Verdict::Diverges if shows_it_once(&proof) => (None, true),
             Verdict::Diverges => {
                 entry.strikes += 1;
                 if was_proved && entry.strikes < STRIKES {
@@ -383,6 +393,11 @@ impl Schedule {
         let permille = u32::try_from(permille).unwrap_or(1000);
         self.sweep_at = now + interval * permille / 1000;
     }
+}
+
+/// What was found can't be found again in the same containers: the canary has logged in there by now.
+fn shows_it_once(proof: &Proof) -> bool {
+    (proof.verdict, proof.grounds.basis) == (Verdict::Diverges, Basis::FirstLogin)
 }
 
 /// Doubles with each failure, from the first to the longest.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use accord_crds::{PodReason, Verdict};
 use accord_plan::agreement::{
-    Action, Artifact, Connection, EdgeObservations, Grounds, Meaning, Observations, Role, Step,
+    Action, Artifact, Basis, Connection, EdgeObservations, Grounds, Meaning, Observations, Role, Step,
 };
 use accord_plan::probe::{EdgeTarget, ProbeTarget};
 use tokio::time::Instant;
@@ -129,6 +129,48 @@ async fn a_pod_whose_gate_is_open_is_a_witness_and_is_not_examined() {
     assert_eq!(names(&schedule.next(now)), "b+a");
     schedule.settle("uid-b", Some("uid-a"), agrees(), true, now);
     assert!(due(&mut schedule, now).1.starts_with("sweep 2"));
+}
+
+/// It knows the canary since it was examined: another examination would find nothing.
+#[tokio::test]
+async fn what_only_the_first_login_shows_counts_until_the_containers_or_the_canary_are_others() {
+    let now = Instant::now();
+    let mut first = diverges();
+    first.grounds.basis = Basis::FirstLogin;
+    for proved in [false, true] {
+        let targets = [target("a", true), target("b", proved)];
+        let mut schedule = Schedule::new(&request(&targets), now);
+        assert!(schedule.settle("uid-b", Some("uid-a"), first.clone(), true, now));
+        let closed = [target("a", true), target("b", false)];
+        let asked = |targets: &[ProbeTarget]| ProbeRequest {
+            retry: "now".into(),
+            ..request(targets)
+        };
+        schedule.update(&asked(&closed), now);
+        let next = due(&mut schedule, now);
+        assert_eq!(
+            (next.1.as_str(), schedule.proofs()["uid-b"].verdict),
+            ("a+-", Verdict::Diverges)
+        );
+        schedule.settle("uid-a", None, agrees(), true, now);
+        assert!(due(&mut schedule, now).1.starts_with("sweep 1"), "{proved}");
+
+        let mut another = closed.clone();
+        another[1].containers = "c2".into();
+        schedule.update(&asked(&another), now);
+        assert_eq!(due(&mut schedule, now).1, "b+a", "{proved}");
+        let restarted = Proof {
+            containers: "c2".into(),
+            ..first.clone()
+        };
+        schedule.settle("uid-b", Some("uid-a"), restarted, true, now);
+        schedule.prove_anew();
+        schedule.update(&asked(&another), now);
+        assert!(!schedule.proofs().contains_key("uid-b"));
+        assert_eq!(due(&mut schedule, now).1, "a+-");
+        schedule.settle("uid-a", None, agrees(), true, now);
+        assert_eq!(due(&mut schedule, now).1, "b+a", "{proved}");
+    }
 }
 
 #[tokio::test]

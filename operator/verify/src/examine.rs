@@ -6,7 +6,7 @@
 
 use accord_crds::{PodReason, Verdict};
 use accord_exchange::{Exchange, Replica};
-use accord_plan::agreement::{Diagnosis, diagnose};
+use accord_plan::agreement::{Basis, Diagnosis, diagnose};
 
 /// Witnesses that are tried, at most: each costs a login at every replica.
 const WITNESSES: usize = 3;
@@ -28,21 +28,66 @@ struct Round {
     agreeing: usize,
 }
 
+/// What is known before anybody is chosen as the witness.
+struct Known {
+    /// What each shows by itself.
+    alone: Vec<Diagnosis>,
+    /// The first that is sound by itself, and what each after it showed with that one as its witness before the account had
+    /// logged in there: some of what it may hide can't be seen any more afterwards.
+    first: Option<usize>,
+    met: Vec<Option<Diagnosis>>,
+}
+
+impl Known {
+    /// What one showed with this witness before; with any, where it can't be shown again.
+    fn met(&self, at: usize, witness: usize) -> Option<&Diagnosis> {
+        let met = self.met[at].as_ref()?;
+        (self.first == Some(witness) || is_told_for_good(met)).then_some(met)
+    }
+
+    /// Nothing is known against it alone.
+    fn is_sound(&self, at: usize) -> bool {
+        self.alone[at].verdict == Verdict::Agrees && !self.met[at].as_ref().is_some_and(is_told_for_good)
+    }
+}
+
+/// The account has logged in there by now.
+fn is_told_for_good(found: &Diagnosis) -> bool {
+    (found.verdict, found.basis) == (Verdict::Diverges, Basis::FirstLogin)
+}
+
+async fn meet(exchange: Exchange<'_>, quiet: Exchange<'_>, replicas: &[Replica]) -> Known {
+    let mut known = Known {
+        alone: Vec::with_capacity(replicas.len()),
+        first: None,
+        met: Vec::with_capacity(replicas.len()),
+    };
+    for (at, replica) in replicas.iter().enumerate() {
+        known.met.push(match known.first {
+            Some(first) => Some(diagnose(&quiet.pair(replica, Some(&replicas[first])).await)),
+            None => None,
+        });
+        let by_itself = diagnose(&exchange.pair(replica, None).await);
+        if known.first.is_none() && by_itself.verdict == Verdict::Agrees {
+            known.first = Some(at);
+        }
+        known.alone.push(by_itself);
+    }
+    known
+}
+
 /// Examines all of them.
 pub(crate) async fn examine(exchange: Exchange<'_>, replicas: &[Replica]) -> Findings {
-    let mut alone = Vec::with_capacity(replicas.len());
-    for replica in replicas {
-        alone.push(diagnose(&exchange.pair(replica, None).await));
-    }
     // Once for each replica is enough: more could lock the account.
-    let exchange = Exchange {
+    let quiet = Exchange {
         wrong_password: false,
         ..exchange
     };
-    let sound = (0..replicas.len()).filter(|at| alone[*at].verdict == Verdict::Agrees);
+    let known = meet(exchange, quiet, replicas).await;
+    let sound = (0..replicas.len()).filter(|at| known.is_sound(*at));
     let mut best: Option<Round> = None;
     for witness in sound.take(WITNESSES) {
-        let round = round(exchange, replicas, &alone, witness).await;
+        let round = round(quiet, replicas, &known, witness).await;
         let enough = round.agreeing * 2 > replicas.len();
         if best.as_ref().is_none_or(|b| round.agreeing > b.agreeing) {
             best = Some(round);
@@ -52,9 +97,9 @@ pub(crate) async fn examine(exchange: Exchange<'_>, replicas: &[Replica]) -> Fin
         }
     }
     let (diagnoses, note) = match best {
-        None => (alone, None),
+        None => (known.alone, None),
         Some(round) => {
-            let note = note(replicas, &alone, &round);
+            let note = note(replicas, &known, &round);
             (round.diagnoses, note)
         }
     };
@@ -64,16 +109,20 @@ pub(crate) async fn examine(exchange: Exchange<'_>, replicas: &[Replica]) -> Fin
     }
 }
 
-async fn round(exchange: Exchange<'_>, replicas: &[Replica], alone: &[Diagnosis], witness: usize) -> Round {
-    let mut diagnoses = alone.to_vec();
+async fn round(exchange: Exchange<'_>, replicas: &[Replica], known: &Known, witness: usize) -> Round {
+    let alone = &known.alone;
+    let mut diagnoses = alone.clone();
     for (at, replica) in replicas.iter().enumerate() {
         // What it shows by itself isn't the witness's business.
         if at != witness && alone[at].verdict != Verdict::Diverges {
-            diagnoses[at] = diagnose(&exchange.pair(replica, Some(&replicas[witness])).await);
+            diagnoses[at] = match known.met(at, witness) {
+                Some(found) => found.clone(),
+                None => diagnose(&exchange.pair(replica, Some(&replicas[witness])).await),
+            };
         }
     }
     let mut agreeing = 1 + agreeing(&diagnoses, witness);
-    let contradicted = contradicts(alone, &diagnoses, witness).next();
+    let contradicted = contradicts(known, &diagnoses, witness).next();
     if agreeing > 1 {
         diagnoses[witness] = Diagnosis {
             verdict: Verdict::Agrees,
@@ -85,6 +134,7 @@ async fn round(exchange: Exchange<'_>, replicas: &[Replica], alone: &[Diagnosis]
                 replicas.len() - 1
             ),
             advice: Vec::new(),
+            basis: Basis::Subject,
         };
         // A change of password was made at the witness only: does it hear of one that another makes?
         let other =
@@ -114,18 +164,18 @@ fn agreeing(diagnoses: &[Diagnosis], witness: usize) -> usize {
 
 /// Replicas that are sound by themselves and disagree with the witness.
 fn contradicts<'a>(
-    alone: &'a [Diagnosis],
+    known: &'a Known,
     diagnoses: &'a [Diagnosis],
     witness: usize,
 ) -> impl Iterator<Item = usize> + 'a {
     (0..diagnoses.len()).filter(move |at| {
-        *at != witness && alone[*at].verdict == Verdict::Agrees && diagnoses[*at].verdict == Verdict::Diverges
+        *at != witness && known.is_sound(*at) && diagnoses[*at].verdict == Verdict::Diverges
     })
 }
 
 /// Without a majority nobody can be blamed.
-fn note(replicas: &[Replica], alone: &[Diagnosis], round: &Round) -> Option<String> {
-    let mut against = contradicts(alone, &round.diagnoses, round.witness).peekable();
+fn note(replicas: &[Replica], known: &Known, round: &Round) -> Option<String> {
+    let mut against = contradicts(known, &round.diagnoses, round.witness).peekable();
     against.peek()?;
     (round.agreeing * 2 <= replicas.len()).then(|| {
         "The replicas disagree, and neither side has a majority: from outside it can't be told which of them is right. \

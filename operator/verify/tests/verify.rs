@@ -152,6 +152,23 @@ async fn the_odd_one_of_three_is_named_wherever_it_stands() {
     }
 }
 
+/// The account is known from its login on, and each replica is asked about the others' sessions before.
+#[tokio::test]
+async fn users_that_are_kept_in_memory_are_told_at_each_replica_after_the_first() {
+    let app = App::new("k");
+    let mut fakes = Vec::new();
+    for at in 10..13 {
+        let remembering = app.replica().with(|f| f.knows_who_logged_in = true);
+        fakes.push(remembering.serve("x", at).await);
+    }
+    let (code, found) = Call::of(&fakes.iter().collect::<Vec<_>>()).found().await;
+    let told = "Diverges Ambiguous";
+    assert_eq!(
+        (code, found),
+        (1, vec!["Agrees Verified".into(), told.into(), told.into()])
+    );
+}
+
 #[tokio::test]
 async fn with_two_neither_is_cleared_unless_one_shows_it_by_itself() {
     let (a, b) = (

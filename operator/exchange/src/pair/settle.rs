@@ -1,4 +1,4 @@
-//! Whether what the subject refuses of its own, or accepts after its end, is only late: a copy that has still to catch up.
+//! Whether what the subject refuses, or accepts after its end, is only late: a copy that has still to catch up.
 
 use std::time::Duration;
 
@@ -11,6 +11,11 @@ use crate::trace::Outcome;
 
 /// The first of several pauses, each twice as long as the one before it.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// When the subject is asked again about what it refused of the witness's: after so many parts of the limit, then after so
+/// many more. Whoever isn't late costs no more than a quarter of it.
+const AGAIN: [u32; 2] = [1, 2];
+const PARTS: u32 = 12;
 
 impl Pair<'_> {
     /// True when the subject, which refused what it had issued, accepts it within the limit: on every connection, and twice
@@ -27,11 +32,12 @@ impl Pair<'_> {
             return false;
         };
         let until = Instant::now() + self.run.exchange.client.limits().settle;
+        let artifacts = self.run.artifacts();
         let (mut pause, mut accepted) = (PAUSE, false);
         while accepted || Instant::now() < until {
             sleep(pause).await;
             let before = accepted;
-            accepted = self.accepted_everywhere(&session).await;
+            accepted = self.accepted_everywhere(&session, &artifacts).await;
             if before && accepted {
                 return true;
             }
@@ -40,9 +46,30 @@ impl Pair<'_> {
         false
     }
 
-    async fn accepted_everywhere(&self, session: &Session) -> bool {
-        for artifact in self.run.artifacts() {
-            let given = self.over_connections(session, artifact).await;
+    /// True when the subject, which refused what the witness had issued, accepts it soon afterwards, on every connection and
+    /// before the canary has logged in there.
+    pub(super) async fn catches_up(&mut self) -> bool {
+        let late: Vec<_> = self.run.artifacts();
+        let late: Vec<_> = late
+            .into_iter()
+            .filter(|a| self.refused_by_the_subject(*a))
+            .collect();
+        let Some(session) = self.session(Role::Witness).clone().filter(|_| !late.is_empty()) else {
+            return false;
+        };
+        let part = self.run.exchange.client.limits().settle / PARTS;
+        for parts in AGAIN {
+            sleep(part * parts).await;
+            if self.accepted_everywhere(&session, &late).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn accepted_everywhere(&self, session: &Session, artifacts: &[Artifact]) -> bool {
+        for artifact in artifacts {
+            let given = self.over_connections(session, *artifact).await;
             if !given.iter().all(|(outcome, _)| outcome.accepted()) {
                 return false;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use accord_crds::PodReason::{self, *};
 use accord_crds::Verdict;
-use accord_plan::agreement::{Action, Artifact, Meaning, Role, judge};
+use accord_plan::agreement::{Action, Artifact, Basis, Meaning, Role, judge};
 use rstest::rstest;
 
 use crate::fake::{App, Faults, PASSWORD};
@@ -86,6 +86,65 @@ async fn what_is_only_late_is_told_from_what_is_lost(
     let proof = crate::setup::verdict(&s, Some(&w), &sees).await;
     is(&proof, verdict, reason);
     assert!(proof.message.contains(says), "{}", proof.message);
+}
+
+/// Sessions and keys are shared, and users are kept in memory from their login on: whoever comes with a session from elsewhere
+/// is nobody.
+#[rstest]
+#[case::usual(|_: &mut Faults| ())]
+#[case::one_session(|f: &mut Faults| f.one_session = true)]
+#[case::a_logout_ends_all(|f: &mut Faults| f.ends_all = true)]
+#[tokio::test]
+async fn users_that_are_kept_in_memory_are_told_before_the_canary_has_logged_in(
+    #[case] strict: fn(&mut Faults),
+) {
+    let remembering = |app: App| app.with(|f| f.knows_who_logged_in = true).with(strict);
+    let app = App::new("k");
+    let (s, w, sees) = pair(remembering(app.replica()), remembering(app.replica())).await;
+    is(&verdict(&w, None, &sees).await, Verdict::Agrees, Verified);
+    let proof = verdict(&s, Some(&w), &sees).await;
+    is(&proof, Verdict::Diverges, LocalSession);
+    assert_eq!(proof.grounds.basis, Basis::FirstLogin);
+    assert!(
+        proof
+            .message
+            .contains("after the canary had logged in at pod-s too it accepted one"),
+        "{}",
+        proof.message
+    );
+    assert_eq!(app.sessions.lock().unwrap().len(), 0, "every session was ended");
+    // Which is why a proof of this kind counts for as long as the containers run.
+    is(&verdict(&s, Some(&w), &sees).await, Verdict::Agrees, Verified);
+    // Where nobody can say which database it uses, they may be in one of its own.
+    let (s, w, _) = pair(remembering(app.replica()), remembering(app.replica())).await;
+    verdict(&w, None, &Sees::default()).await;
+    let proof = verdict(&s, Some(&w), &Sees::default()).await;
+    is(&proof, Verdict::Diverges, Ambiguous);
+    assert!(
+        proof.message.contains("It may be LocalSession or LocalDatabase"),
+        "{}",
+        proof.message
+    );
+}
+
+/// Once or twice isn't there what is there a moment later: nobody is accused of it.
+#[rstest]
+#[case::the_session(1)]
+#[case::the_session_and_the_token(3)]
+#[tokio::test]
+async fn what_reaches_the_subject_late_is_no_memory_of_users(#[case] misses: u32) {
+    let app = App::new("k");
+    let (s, w, sees) = pair(app.replica().with(|f| f.misses = misses), app).await;
+    let mut bench = Bench::new(&sees);
+    bench.wrong_password = false;
+    let proof = bench.verdict(&s, Some(&w)).await;
+    is(&proof, Verdict::Unknown, Ambiguous);
+    assert!(
+        proof.message.contains("It may be StaleReplica or LocalSession"),
+        "{}",
+        proof.message
+    );
+    is(&bench.verdict(&s, Some(&w)).await, Verdict::Agrees, Verified);
 }
 
 /// A witness that limits strangers, or fails at them, says nothing about the subject's refusal.

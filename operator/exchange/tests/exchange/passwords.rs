@@ -180,8 +180,9 @@ async fn what_an_exchange_that_was_cut_off_left_is_put_right_by_the_next_login()
     bench.change_password = false;
     let seen = bench.observe(&s, Some(&w)).await;
     is(&judge(&seen, "c1"), Verdict::Agrees, Verified);
+    // By whoever is asked first.
     assert_eq!(
-        seen.meaning(Action::LeftPassword, Role::Subject, Role::Subject),
+        seen.meaning(Action::LeftPassword, Role::Witness, Role::Witness),
         Some(Meaning::Accepted)
     );
     assert_eq!(password(&s), PASSWORD);

@@ -44,6 +44,8 @@ pub struct App {
     pub issued: Shared<BTreeSet<String>>,
     /// A cache of users and their passwords, asked where it is believed.
     pub lookup: Shared<BTreeMap<String, String>>,
+    /// Who has logged in here.
+    pub known: Shared<BTreeSet<String>>,
     pub key: String,
     /// More workers of the same pod, each with stores of its own: they take requests that come while others are busy.
     pub workers: Vec<App>,
@@ -96,6 +98,10 @@ pub struct Faults {
     pub logout_method: Option<&'static str>,
     /// There is no CSRF token before a login, and none is wanted for it.
     pub csrf_with_login: bool,
+    /// A user is known from a login here on, and not before.
+    pub knows_who_logged_in: bool,
+    /// What was issued elsewhere isn't there for the first so many times that it is asked about.
+    pub misses: u32,
     /// A logout ends all of the user's sessions.
     pub ends_all: bool,
     /// A session has another id after each request, and the one before it is worth nothing.
@@ -149,6 +155,7 @@ impl App {
             blacklist: Shared::default(),
             issued: Shared::default(),
             lookup: Shared::default(),
+            known: Shared::default(),
             key: key.into(),
             workers: Vec::new(),
             busy: Arc::default(),
@@ -161,6 +168,7 @@ impl App {
     /// Another replica on the same stores.
     pub fn replica(&self) -> Self {
         Self {
+            known: Shared::default(),
             busy: Arc::default(),
             turns: Arc::default(),
             faults: Shared::default(),
@@ -250,6 +258,15 @@ impl App {
             return None;
         }
         Some(user)
+    }
+
+    /// Whether it finds the user of a session or a token that it could read.
+    fn finds(&self, user: &str, faults: &Faults) -> bool {
+        let known = !faults.knows_who_logged_in || self.known.lock().unwrap().contains(user);
+        let misses = &mut self.faults.lock().unwrap().misses;
+        let missed = *misses > 0;
+        *misses = misses.saturating_sub(1);
+        known && !missed
     }
 
     /// Ends every session.
@@ -404,6 +421,7 @@ async fn work(app: App, request: Request) -> Response {
             } else {
                 app.session_user(&headers).or_else(|| app.remembered(&headers))
             };
+            let user = user.filter(|user| app.finds(user, &faults));
             let user = if faults.accepts_everything {
                 Some(USERNAME.to_owned())
             } else {
@@ -524,6 +542,7 @@ fn log_in(app: &App, faults: &Faults, json: &Value) -> Response {
     if faults.one_session {
         app.end_all();
     }
+    app.known.lock().unwrap().insert(user.to_owned());
     let id = next();
     let (sessions, session) = (Arc::clone(&app.sessions), (user.to_owned(), app.key.clone()));
     match faults.lag {

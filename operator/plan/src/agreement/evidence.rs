@@ -46,11 +46,17 @@ pub(super) fn told(seen: &Observations, step: &Step) -> String {
             "{at}, given its own {} on several connections at once,",
             artifact.noun()
         ),
+        Action::SinceLogin(artifact) => {
+            format!(
+                "{at}, given the {} of {of} after a login of its own,",
+                artifact.noun()
+            )
+        }
         Action::Own(artifact) | Action::Cross(artifact) | Action::Again(artifact) => {
             format!("{at}, given the {} of {of},", artifact.noun())
         }
         Action::Refresh => format!("{at}, at the refresh of a token of {of},"),
-        Action::Refreshed => format!("{at}, given the refreshed access token,"),
+        Action::Refreshed => format!("{at}, given the refreshed access token of {of},"),
         Action::Logout => format!("{at}, at logout,"),
         Action::ChangePassword => format!("{at}, asked to change the canary's password,"),
         Action::OldPassword => format!("{at}, given the password as it was before a change,"),

@@ -7,10 +7,19 @@ pub enum Basis {
     /// What one pod showed, or that nothing contradicts.
     #[default]
     Subject,
+    /// What one pod showed before anybody had logged in there. It can't be shown again by the same containers.
+    FirstLogin,
     /// The subject is anchored in the declaration and its witness isn't.
     Witness,
     /// Neither honours what the other issues, and nothing is known against either alone.
     Pair,
+}
+
+impl Basis {
+    /// True for evidence against one pod.
+    pub const fn is_own(self) -> bool {
+        matches!(self, Self::Subject | Self::FirstLogin)
+    }
 }
 
 /// What a proof rests on: the evidence, and with whom it was made.

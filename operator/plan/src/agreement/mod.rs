@@ -121,12 +121,18 @@ const CHAIN: &[(Basis, &[Check])] = &[
             within::fails_at_once,
         ],
     ),
+    (Basis::FirstLogin, &[pair::knows_who_logged_in]),
     // From here on the witness speaks: only if it is sound itself.
     (Basis::Witness, &[silence::witness_is_not_anchored]),
     (Basis::Subject, &[silence::witness_fails]),
     (
         Basis::Pair,
-        &[pair::not_honoured, pair::lost_after_the_peer, pair::not_refreshed],
+        &[
+            pair::only_late,
+            pair::not_honoured,
+            pair::lost_after_the_peer,
+            pair::not_refreshed,
+        ],
     ),
     (
         Basis::Subject,
@@ -155,11 +161,13 @@ pub struct Diagnosis {
     pub evidence: String,
     /// What to do about it, a line for each candidate.
     pub advice: Vec<&'static str>,
+    /// What decided.
+    pub basis: Basis,
 }
 
 /// The verdict about the subject of an exchange, with evidence and advice apart.
 pub fn diagnose(observations: &Observations) -> Diagnosis {
-    told(observations, decide(observations).1)
+    told(observations, decide(observations))
 }
 
 /// What the first check that finds something says.
@@ -174,7 +182,7 @@ fn decide(observations: &Observations) -> (Basis, Finding) {
         )
 }
 
-fn told(observations: &Observations, finding: Finding) -> Diagnosis {
+fn told(observations: &Observations, (basis, finding): (Basis, Finding)) -> Diagnosis {
     let mut evidence = finding.evidence;
     if !finding.candidates.is_empty() {
         let names: Vec<_> = finding.candidates.iter().map(|r| r.as_str()).collect();
@@ -191,14 +199,14 @@ fn told(observations: &Observations, finding: Finding) -> Diagnosis {
         reason: finding.reason,
         evidence,
         advice,
+        basis,
     }
 }
 
 /// The verdict about the subject of an exchange, as it stands in status. With which revision it was made is the caller's to
 /// say.
 pub fn judge(observations: &Observations, containers: &str) -> Proof {
-    let (basis, finding) = decide(observations);
-    let diagnosis = told(observations, finding);
+    let diagnosis = told(observations, decide(observations));
     let mut message = diagnosis.evidence;
     for line in diagnosis.advice {
         message.push(' ');
@@ -210,7 +218,7 @@ pub fn judge(observations: &Observations, containers: &str) -> Proof {
         reason: diagnosis.reason,
         message: evidence::limited(message, MESSAGE),
         grounds: Grounds {
-            basis,
+            basis: diagnosis.basis,
             ..Grounds::default()
         },
     }

@@ -27,6 +27,8 @@ pub struct Observations {
     pub steps: Vec<Step>,
     /// True when the subject refused what it had issued, and accepted it on every connection some moments later.
     pub settled: bool,
+    /// True when the subject refused what the witness had issued, and accepted it on every connection some moments later.
+    pub caught_up: bool,
     /// Anchor D of the subject: was it seen connected to the declared database during its login? `None`: can't be seen.
     pub database: Option<bool>,
     /// Anchor D of the witness.
@@ -128,6 +130,8 @@ pub enum Action {
     Cross(Artifact),
     /// Check it at its issuer again, after the peer: A.
     Again(Artifact),
+    /// Check an artifact of a new login at the witness at the subject, where the canary has logged in since it refused one.
+    SinceLogin(Artifact),
     /// Exchange the refresh token.
     Refresh,
     /// Check the access token that a refresh gave.

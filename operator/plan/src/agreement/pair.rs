@@ -27,6 +27,38 @@ fn honoured(seen: &Observations, artifact: Artifact) -> bool {
     asked.peek().is_some() && asked.all(|s| s.meaning == Meaning::Accepted)
 }
 
+/// A login at the subject is what makes it honour what the witness issues: it knows only who has logged in there.
+pub(super) fn knows_who_logged_in(seen: &Observations) -> Option<Finding> {
+    let accepted = |s: &&Step| matches!(s.action, Action::SinceLogin(_)) && s.meaning == Meaning::Accepted;
+    let since = seen.steps.iter().find(accepted)?;
+    let Action::SinceLogin(artifact) = since.action else {
+        return None;
+    };
+    let before = seen.step(Action::Cross(artifact), Subject, Witness)?;
+    let mut causes = vec![PodReason::LocalSession];
+    if database(seen) != Some(true) {
+        causes.push(PodReason::LocalDatabase);
+    }
+    let evidence = format!(
+        "{}; after the canary had logged in at {} too it accepted one: it knows only who has logged in there",
+        told(seen, before),
+        seen.subject
+    );
+    Some(Finding::one_of(Verdict::Diverges, &causes, evidence))
+}
+
+/// Refused by the subject, and accepted some moments later: what the two share reaches it late.
+pub(super) fn only_late(seen: &Observations) -> Option<Finding> {
+    let step = refused(seen, Session).or_else(|| refused(seen, Access))?;
+    // The other direction is another matter.
+    let late = seen.caught_up && (step.at, step.of) == (Subject, Witness);
+    let causes = [PodReason::StaleReplica, PodReason::LocalSession];
+    late.then(|| {
+        let evidence = format!("{}, and a moment later accepted it every time", told(seen, step));
+        Finding::one_of(Verdict::Unknown, &causes, evidence)
+    })
+}
+
 /// X: a session or a token of one is refused by the other.
 pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
     let broken = |s: &&Step| matches!(s.action, Action::Cross(_)) && s.meaning == Meaning::ServerError;
@@ -43,9 +75,8 @@ pub(super) fn not_honoured(seen: &Observations) -> Option<Finding> {
         if again == Some(Meaning::Rejected) {
             evidence = format!("{evidence}, and then {} refused it too", seen.name(session.of));
             let mut causes = vec![PodReason::KeyMismatch];
-            // Nor could it find the user of a session that it could read.
-            let read = stored(seen) == Some(true) || seen.conventions == Conventions::Django;
-            if !read && !seen.signed_cookie && database(seen) != Some(true) {
+            // Nor could it find the user of a session that it could read, or found another one.
+            if !seen.signed_cookie && database(seen) != Some(true) {
                 causes.push(PodReason::LocalDatabase);
             }
             // Nor does it keep what has run out by its clock.
@@ -168,6 +199,15 @@ pub(super) fn not_refreshed(seen: &Observations) -> Option<Finding> {
     let evidence = told(seen, step);
     let crossed = step.at != step.of;
     let control = seen.meaning(Action::Refresh, step.of, step.of) == Some(Meaning::Accepted);
+    if step.action == Action::Refreshed && crossed {
+        // Whoever refuses it has issued it, and the other accepts it.
+        return Some(if step.at == Witness {
+            Finding::unknown(PodReason::Pending, evidence)
+        } else {
+            let causes = [PodReason::LocalSession, PodReason::KeyMismatch];
+            Finding::one_of(Verdict::Diverges, &causes, evidence)
+        });
+    }
     if step.action == Action::Refreshed && seen.witness.is_some() {
         let causes = [PodReason::KeyMismatch, PodReason::TokenFormat];
         return Some(Finding::one_of(Verdict::Diverges, &causes, evidence));

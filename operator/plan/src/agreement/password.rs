@@ -26,22 +26,22 @@ pub(super) fn left_behind(seen: &Observations) -> Option<Finding> {
     if declared == Accepted || means(seen, Action::LeftPassword, Subject) != Some(Accepted) {
         return None;
     }
-    let witness = seen.meaning(Action::Login, Witness, Witness) == Some(Accepted);
-    let recovered = means(seen, Action::LeftPassword, Witness).is_some();
-    Some(if witness && !recovered {
-        let evidence = format!(
-            "{} refuses the canary's password and accepts one that was changed back before; {} has the right one",
-            seen.subject,
-            seen.name(Witness)
-        );
-        Finding::diverges(PodReason::StaleCache, evidence)
-    } else {
-        let evidence = format!(
-            "The canary still has the password that an exchange gave it, and {} doesn't change it back",
-            seen.subject
-        );
-        Finding::unknown(PodReason::CanaryMissing, evidence)
-    })
+    Some(
+        if seen.meaning(Action::Login, Witness, Witness) == Some(Accepted) {
+            let evidence = format!(
+                "{} refuses the canary's password and accepts one that was changed back before; {} has the right one",
+                seen.subject,
+                seen.name(Witness)
+            );
+            Finding::diverges(PodReason::StaleCache, evidence)
+        } else {
+            let evidence = format!(
+                "The canary still has the password that an exchange gave it, and {} doesn't change it back",
+                seen.subject
+            );
+            Finding::unknown(PodReason::CanaryMissing, evidence)
+        },
+    )
 }
 
 /// Changed at the witness: the old one lives on at the subject, or the new one isn't known there.

@@ -174,7 +174,7 @@ fn is_unanchored(context: &Context, declared: &str, released: &str) -> bool {
         })
     });
     let found = |p: &Object| {
-        proof(context, p).is_some_and(|p| p.verdict == Verdict::Diverges && p.grounds.basis == Basis::Subject)
+        proof(context, p).is_some_and(|p| p.verdict == Verdict::Diverges && p.grounds.basis.is_own())
     };
     let mut theirs = of(released).filter(|p| is_open(p)).peekable();
     told || theirs.peek().is_some() && theirs.all(found)

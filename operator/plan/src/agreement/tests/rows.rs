@@ -54,6 +54,13 @@ fn claim_without_a_value() -> TokenShape {
     }
 }
 
+/// Nobody says who is connected to which database.
+fn steps_unseen(changed: &[(Action, Role, Role, Meaning)]) -> Observations {
+    let mut seen = steps(changed);
+    (seen.database, seen.witness_database) = (None, None);
+    seen
+}
+
 fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
     put(seen, Cross(artifact), W, S, Rejected);
 }
@@ -102,6 +109,34 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
 #[case::r_unknown_and_c_only_at_the_witness(
     sessions(|s| { (s.cache, s.witness_cache) = (Some(false), Some(true)); refused_by_the_peer(s, Session) }),
     &[LocalSession]
+)]
+#[case::django_a_401_and_d_unknown(
+    steps_unseen(&[(Cross(Session), W, S, Rejected), (Again(Session), S, S, Rejected)]), &[KeyMismatch, LocalDatabase]
+)]
+#[case::honoured_since_a_login_there(
+    sessions(|s| { put(s, Cross(Session), S, W, Rejected); put(s, Action::SinceLogin(Session), S, W, Accepted) }),
+    &[LocalSession]
+)]
+#[case::honoured_since_a_login_there_and_d_unknown(
+    sessions(|s| {
+        (s.database, s.witness_database) = (None, None);
+        put(s, Cross(Session), S, W, Rejected);
+        put(s, Action::SinceLogin(Session), S, W, Accepted);
+    }),
+    &[LocalSession, LocalDatabase]
+)]
+#[case::refused_before_a_login_there_and_after_it(
+    sessions(|s| { put(s, Cross(Session), S, W, Rejected); put(s, Action::SinceLogin(Session), S, W, Rejected) }),
+    &[LocalSession, KeyMismatch]
+)]
+#[case::the_peer_accepts_it_a_moment_later(
+    sessions(|s| { put(s, Cross(Session), S, W, Rejected); s.caught_up = true }), &[StaleReplica, LocalSession]
+)]
+#[case::the_peer_refuses_the_token_that_it_gave_at_a_refresh(
+    tokens(|s| put(s, Refreshed, S, W, Rejected)), &[LocalSession, KeyMismatch]
+)]
+#[case::the_witness_refuses_the_token_that_it_gave_at_a_refresh(
+    tokens(|s| put(s, Refreshed, W, S, Rejected)), &[Pending]
 )]
 #[case::r_and_c_unknown(sessions(|s| refused_by_the_peer(s, Session)), &[LocalSession, KeyMismatch])]
 #[case::k_true_x_401_and_another_clock(
@@ -189,6 +224,7 @@ fn each_row_of_the_table_has_its_reasons(#[case] seen: Observations, #[case] exp
     // Nothing is held against a pod for silence, for the canary's own fault, or for what all replicas do alike.
     let harmless = [
         CanaryMissing,
+        Pending,
         Slow,
         ProbeBlocked,
         RateLimited,
