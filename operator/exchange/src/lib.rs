@@ -7,6 +7,7 @@
 mod anchors;
 mod answer;
 mod client;
+mod declared;
 mod edge;
 mod pair;
 mod password;
