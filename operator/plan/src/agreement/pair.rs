@@ -161,8 +161,9 @@ fn causes(seen: &Observations, session: bool, access: bool) -> Vec<PodReason> {
         (true, _) if (seen.cache, seen.witness_cache) == (Some(false), Some(true)) => vec![LocalSession],
         // Django's sessions and SimpleJWT's tokens share one thing: the key.
         (true, true) if seen.conventions == Conventions::Django && seen.token.is_some() => vec![KeyMismatch],
-        (true, _) => vec![LocalSession, KeyMismatch],
-        (false, _) => vec![KeyMismatch, LocalSession],
+        // The likelier first: a token that carries nothing is looked up.
+        (false, _) if seen.token.is_some() => vec![KeyMismatch, LocalSession],
+        _ => vec![LocalSession, KeyMismatch],
     };
     if session && outlived(seen) {
         causes.push(ClockSkew);

@@ -138,6 +138,9 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
 #[case::the_witness_refuses_the_token_that_it_gave_at_a_refresh(
     tokens(|s| put(s, Refreshed, W, S, Rejected)), &[Pending]
 )]
+#[case::x_401_for_a_token_that_carries_nothing(
+    tokens(|s| { (s.token, s.witness_token) = (None, None); refused_by_the_peer(s, Access) }), &[LocalSession, KeyMismatch]
+)]
 #[case::r_and_c_unknown(sessions(|s| refused_by_the_peer(s, Session)), &[LocalSession, KeyMismatch])]
 #[case::k_true_x_401_and_another_clock(
     tokens(|s| { ring_signed(s); clocks(s, 40, -20); refused_by_the_peer(s, Access) }), &[ClockSkew]
