@@ -78,7 +78,9 @@ impl Pair<'_> {
             Err(Halt) if self.stopped_at(Witness) => None,
             theirs => theirs?,
         };
-        self.seen.caught_up = theirs == Some(false) && self.catches_up().await;
+        if theirs == Some(false) && self.catches_up().await {
+            self.seen.late.insert(Witness);
+        }
         let works = self.works(Subject).await?;
         if !works && theirs.is_some() {
             self.stranger().await?;

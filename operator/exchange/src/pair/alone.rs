@@ -167,7 +167,9 @@ impl Pair<'_> {
             for artifact in self.run.artifacts() {
                 all &= self.at_once(artifact).await?;
             }
-            self.seen.settled = !all && self.settles().await;
+            if !all && self.settles().await {
+                self.seen.late.insert(Subject);
+            }
             for artifact in self.run.artifacts() {
                 self.tampered(artifact).await?;
             }

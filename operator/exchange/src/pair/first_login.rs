@@ -17,7 +17,7 @@ impl Pair<'_> {
             .into_iter()
             .filter(|artifact| self.refused_by_the_subject(*artifact))
             .collect();
-        if refused.is_empty() || self.seen.caught_up {
+        if refused.is_empty() || self.seen.late.contains(&Witness) {
             return Ok(());
         }
         let Some(mut session) = self.new_session(Witness).await else {

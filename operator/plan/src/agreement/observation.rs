@@ -2,7 +2,7 @@
 //!
 //! Nothing here holds a secret: a reply is a status and a short redacted text, a token is its shape.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use accord_crds::recipe::CookieAttributes;
 
@@ -25,10 +25,8 @@ pub struct Observations {
     pub cookies: Vec<CookieScope>,
     /// The steps, in the order in which they were made.
     pub steps: Vec<Step>,
-    /// True when the subject refused what it had issued, and accepted it on every connection some moments later.
-    pub settled: bool,
-    /// True when the subject refused what the witness had issued, and accepted it on every connection some moments later.
-    pub caught_up: bool,
+    /// Whose session or token the subject refused, and accepted on every connection some moments later.
+    pub late: BTreeSet<Role>,
     /// Anchor D of the subject: was it seen connected to the declared database during its login? `None`: can't be seen.
     pub database: Option<bool>,
     /// Anchor D of the witness.

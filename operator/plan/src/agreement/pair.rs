@@ -51,7 +51,7 @@ pub(super) fn knows_who_logged_in(seen: &Observations) -> Option<Finding> {
 pub(super) fn only_late(seen: &Observations) -> Option<Finding> {
     let step = refused(seen, Session).or_else(|| refused(seen, Access))?;
     // The other direction is another matter.
-    let late = seen.caught_up && (step.at, step.of) == (Subject, Witness);
+    let late = seen.late.contains(&Witness) && (step.at, step.of) == (Subject, Witness);
     let causes = [PodReason::StaleReplica, PodReason::LocalSession];
     late.then(|| {
         let evidence = format!("{}, and a moment later accepted it every time", told(seen, step));

@@ -18,7 +18,7 @@ fn own(seen: &Observations, action: Action) -> impl Iterator<Item = &Step> {
 /// How many of the checks at once were accepted, and of how many; `None` where all answers are the same.
 fn mixed(seen: &Observations, artifact: Artifact) -> Option<(usize, usize)> {
     // One that was only late has nothing to do with workers.
-    if seen.settled {
+    if seen.late.contains(&Role::Subject) {
         return None;
     }
     let count = |meaning: Meaning| {
@@ -36,7 +36,7 @@ fn mixed(seen: &Observations, artifact: Artifact) -> Option<(usize, usize)> {
 
 /// Refused at first, and accepted by every one of several checks at once.
 pub(super) fn heals(seen: &Observations) -> bool {
-    seen.settled
+    seen.late.contains(&Role::Subject)
         || [Session, Access].into_iter().any(|artifact| {
             let refused = own(seen, Action::Own(artifact)).any(|s| s.meaning == Meaning::Rejected);
             let mut after = own(seen, Action::AtOnce(artifact)).peekable();
@@ -104,7 +104,7 @@ pub(super) fn fails_at_once(seen: &Observations) -> Option<Finding> {
     let [session, access] = [Session, Access]
         .map(|artifact| own(seen, Action::AtOnce(artifact)).find(|s| s.meaning != Meaning::Accepted));
     let step = session.or(access)?;
-    if seen.settled {
+    if seen.late.contains(&Role::Subject) {
         let evidence = format!(
             "{}, and a moment later accepted it every time",
             super::evidence::told(seen, step)

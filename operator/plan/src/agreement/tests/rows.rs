@@ -130,7 +130,7 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
     &[LocalSession, KeyMismatch]
 )]
 #[case::the_peer_accepts_it_a_moment_later(
-    sessions(|s| { put(s, Cross(Session), S, W, Rejected); s.caught_up = true }), &[StaleReplica, LocalSession]
+    sessions(|s| { put(s, Cross(Session), S, W, Rejected); s.late.insert(W); }), &[StaleReplica, LocalSession]
 )]
 #[case::the_peer_refuses_the_token_that_it_gave_at_a_refresh(
     tokens(|s| put(s, Refreshed, S, W, Rejected)), &[LocalSession, KeyMismatch]
