@@ -1,7 +1,8 @@
 //! Who is asked with whom, and who is blamed.
 //!
-//! Each replica by itself first: what it shows there is its own. Then each with a witness that is sound by itself. A pair
-//! accuses both of its sides, and no database is looked into here, so the witness is one that most of the others agree
+//! Each replica by itself: what it shows there is its own. Before that, where one is known to be sound, with that one as the
+//! witness: some faults can be seen only until the account has logged in. Then each with a witness that is sound by itself. A
+//! pair accuses both of its sides, and no database is looked into here, so the witness is one that most of the others agree
 //! with; where there is none, that is said.
 
 use accord_crds::{PodReason, Verdict};
