@@ -82,13 +82,14 @@ impl Pair<'_> {
             self.seen.late.insert(Witness);
         }
         let works = self.works(Subject).await?;
-        if !works && theirs.is_some() {
-            self.stranger().await?;
-        }
         if !works {
+            if theirs.is_some() {
+                self.stranger().await?;
+            }
             self.second_login().await;
+            return Ok(());
         }
-        let Some(theirs) = theirs.filter(|_| works) else {
+        let Some(theirs) = theirs else {
             return Ok(());
         };
         // Both directions, even after a contradiction: together they tell causes apart.

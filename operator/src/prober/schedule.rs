@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use accord_crds::{PodReason, Verdict};
-use accord_plan::agreement::{Basis, Proof};
+use accord_plan::agreement::Proof;
 use accord_plan::probe::{ProbeRequest, ProbeTarget};
 use tokio::time::Instant;
 
@@ -104,7 +104,9 @@ impl Entry {
 
     /// Asked again, these containers would hide what they have shown.
     fn is_told_for_good(&self) -> bool {
-        self.proof.as_ref().is_some_and(shows_it_once)
+        self.proof
+            .as_ref()
+            .is_some_and(|p| p.grounds.basis.shows_it_once(p.verdict))
     }
 
     /// Proved for the containers that run now, by us or by one before us.
@@ -304,7 +306,7 @@ impl Schedule {
                 (entry.failures, entry.strikes, entry.accuser) = (0, 0, None);
                 (None, true)
             }
-            Verdict::Diverges if shows_it_once(&proof) => (None, true),
+            verdict if proof.grounds.basis.shows_it_once(verdict) => (None, true),
             Verdict::Diverges => {
                 entry.strikes += 1;
                 if was_proved && entry.strikes < STRIKES {
@@ -393,11 +395,6 @@ impl Schedule {
         let permille = u32::try_from(permille).unwrap_or(1000);
         self.sweep_at = now + interval * permille / 1000;
     }
-}
-
-/// What was found can't be found again in the same containers: the canary has logged in there by now.
-fn shows_it_once(proof: &Proof) -> bool {
-    (proof.verdict, proof.grounds.basis) == (Verdict::Diverges, Basis::FirstLogin)
 }
 
 /// Doubles with each failure, from the first to the longest.

@@ -54,7 +54,7 @@ impl Known {
 
 /// The account has logged in there by now.
 fn is_told_for_good(found: &Diagnosis) -> bool {
-    (found.verdict, found.basis) == (Verdict::Diverges, Basis::FirstLogin)
+    found.basis.shows_it_once(found.verdict)
 }
 
 async fn meet(exchange: Exchange<'_>, quiet: Exchange<'_>, replicas: &[Replica]) -> Known {

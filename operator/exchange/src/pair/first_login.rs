@@ -1,6 +1,6 @@
 //! Whether a login at the subject is what makes it honour the witness's sessions: whom it knows it keeps to itself then.
 
-use accord_plan::agreement::{Action, Artifact, Meaning, Role};
+use accord_plan::agreement::{Action, Artifact, Meaning, Role, Step};
 
 use super::Pair;
 use crate::trace::Halt;
@@ -11,12 +11,7 @@ impl Pair<'_> {
     /// What the subject refused of the witness's before the canary had logged in there, once more with a new session: of two
     /// copies one of which is late the new one is refused like the first.
     pub(super) async fn first_login(&mut self) -> Result<(), Halt> {
-        let refused: Vec<Artifact> = self
-            .run
-            .artifacts()
-            .into_iter()
-            .filter(|artifact| self.refused_by_the_subject(*artifact))
-            .collect();
+        let refused = self.refused_by_the_subject();
         if refused.is_empty() || self.seen.late.contains(&Witness) {
             return Ok(());
         }
@@ -37,15 +32,17 @@ impl Pair<'_> {
         found
     }
 
-    /// Refused as somebody who isn't logged in, and the session wasn't ended by it.
-    pub(super) fn refused_by_the_subject(&self, artifact: Artifact) -> bool {
+    /// What the subject refused of the witness's, as of somebody who isn't logged in, and didn't end by that.
+    pub(super) fn refused_by_the_subject(&self) -> Vec<Artifact> {
         let means = |action, at, meaning| {
-            let said = |s: &accord_plan::agreement::Step| {
-                (s.action, s.at, s.of, s.meaning) == (action, at, Witness, meaning)
-            };
+            let said = |s: &Step| (s.action, s.at, s.of, s.meaning) == (action, at, Witness, meaning);
             self.trace.steps.iter().any(said)
         };
-        means(Action::Cross(artifact), Subject, Meaning::Rejected)
-            && means(Action::Again(artifact), Witness, Meaning::Accepted)
+        let mut artifacts = self.run.artifacts();
+        artifacts.retain(|artifact| {
+            means(Action::Cross(*artifact), Subject, Meaning::Rejected)
+                && means(Action::Again(*artifact), Witness, Meaning::Accepted)
+        });
+        artifacts
     }
 }

@@ -12,11 +12,6 @@ use crate::trace::Outcome;
 /// The first of several pauses, each twice as long as the one before it.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// When the subject is asked again about what it refused of the witness's: after so many parts of the limit, then after so
-/// many more. Whoever isn't late costs no more than a quarter of it.
-const AGAIN: [u32; 2] = [1, 2];
-const PARTS: u32 = 12;
-
 impl Pair<'_> {
     /// True when the subject, which refused what it had issued, accepts it within the limit: on every connection, and twice
     /// in a row. One of several workers that don't share their state would have to answer each of these requests.
@@ -49,17 +44,14 @@ impl Pair<'_> {
     /// True when the subject, which refused what the witness had issued, accepts it soon afterwards, on every connection and
     /// before the canary has logged in there.
     pub(super) async fn catches_up(&mut self) -> bool {
-        let late: Vec<_> = self.run.artifacts();
-        let late: Vec<_> = late
-            .into_iter()
-            .filter(|a| self.refused_by_the_subject(*a))
-            .collect();
+        let late = self.refused_by_the_subject();
         let Some(session) = self.session(Role::Witness).clone().filter(|_| !late.is_empty()) else {
             return false;
         };
-        let part = self.run.exchange.client.limits().settle / PARTS;
-        for parts in AGAIN {
-            sleep(part * parts).await;
+        // Twice, within a quarter of the limit: where it isn't late, that is lost.
+        let settle = self.run.exchange.client.limits().settle;
+        for pause in [settle / 12, settle / 6] {
+            sleep(pause).await;
             if self.accepted_everywhere(&session, &late).await {
                 return true;
             }

@@ -8,7 +8,7 @@ use accord_plan::agreement::{Action, Artifact, Basis, Meaning, Role, judge};
 use rstest::rstest;
 
 use crate::fake::{App, Faults, PASSWORD};
-use crate::setup::{Bench, Sees, is, pair, verdict};
+use crate::setup::{Bench, Sees, is, pair, says, verdict};
 
 #[tokio::test]
 async fn two_replicas_on_the_same_stores_and_key_agree() {
@@ -105,12 +105,9 @@ async fn users_that_are_kept_in_memory_are_told_before_the_canary_has_logged_in(
     let proof = verdict(&s, Some(&w), &sees).await;
     is(&proof, Verdict::Diverges, LocalSession);
     assert_eq!(proof.grounds.basis, Basis::FirstLogin);
-    assert!(
-        proof
-            .message
-            .contains("after the canary had logged in at pod-s too it accepted one"),
-        "{}",
-        proof.message
+    says(
+        &proof,
+        "after the canary had logged in at pod-s too it accepted one",
     );
     assert_eq!(app.sessions.lock().unwrap().len(), 0, "every session was ended");
     // Which is why a proof of this kind counts for as long as the containers run.
@@ -120,11 +117,7 @@ async fn users_that_are_kept_in_memory_are_told_before_the_canary_has_logged_in(
     verdict(&w, None, &Sees::default()).await;
     let proof = verdict(&s, Some(&w), &Sees::default()).await;
     is(&proof, Verdict::Diverges, Ambiguous);
-    assert!(
-        proof.message.contains("It may be LocalSession or LocalDatabase"),
-        "{}",
-        proof.message
-    );
+    says(&proof, "It may be LocalSession or LocalDatabase");
 }
 
 /// Once or twice isn't there what is there a moment later: nobody is accused of it.
@@ -139,11 +132,7 @@ async fn what_reaches_the_subject_late_is_no_memory_of_users(#[case] misses: u32
     bench.wrong_password = false;
     let proof = bench.verdict(&s, Some(&w)).await;
     is(&proof, Verdict::Unknown, Ambiguous);
-    assert!(
-        proof.message.contains("It may be StaleReplica or LocalSession"),
-        "{}",
-        proof.message
-    );
+    says(&proof, "It may be StaleReplica or LocalSession");
     is(&bench.verdict(&s, Some(&w)).await, Verdict::Agrees, Verified);
 }
 
@@ -388,11 +377,7 @@ async fn the_right_key_and_the_right_claims_leave_more_than_one_cause() {
     bench.recipe.login.session_cookie = None;
     let proof = bench.verdict(&s, Some(&w)).await;
     is(&proof, Verdict::Diverges, Ambiguous);
-    assert!(
-        proof.message.contains("It may be LocalSession or LocalDatabase"),
-        "{}",
-        proof.message
-    );
+    says(&proof, "It may be LocalSession or LocalDatabase");
 }
 
 /// A token says when it was issued and when it ends, by the clock of its issuer.

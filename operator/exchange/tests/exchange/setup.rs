@@ -146,6 +146,11 @@ pub async fn pair(subject: App, witness: App) -> (Fake, Fake, Sees) {
 }
 
 #[track_caller]
+pub fn says(proof: &Proof, words: &str) {
+    assert!(proof.message.contains(words), "{}", proof.message);
+}
+
+#[track_caller]
 pub fn is(proof: &Proof, verdict: Verdict, reason: PodReason) {
     assert_eq!(
         (proof.verdict, proof.reason),

@@ -1,6 +1,8 @@
 //! What a proof rests on. What follows between two revisions depends on it: evidence against one pod is that pod's fault,
 //! while a pair of which each is sound by itself says only that the two don't fit.
 
+use accord_crds::Verdict;
+
 /// What decided an exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Basis {
@@ -19,6 +21,11 @@ impl Basis {
     /// True for evidence against one pod.
     pub const fn is_own(self) -> bool {
         matches!(self, Self::Subject | Self::FirstLogin)
+    }
+
+    /// True for a verdict that these containers can't be led to again: another examination would find nothing.
+    pub fn shows_it_once(self, verdict: Verdict) -> bool {
+        (self, verdict) == (Self::FirstLogin, Verdict::Diverges)
     }
 }
 

@@ -55,8 +55,7 @@ fn claim_without_a_value() -> TokenShape {
 }
 
 /// Nobody says who is connected to which database.
-fn steps_unseen(changed: &[(Action, Role, Role, Meaning)]) -> Observations {
-    let mut seen = steps(changed);
+fn unseen(mut seen: Observations) -> Observations {
     (seen.database, seen.witness_database) = (None, None);
     seen
 }
@@ -111,18 +110,17 @@ fn refused_by_the_peer(seen: &mut Observations, artifact: Artifact) {
     &[LocalSession]
 )]
 #[case::django_a_401_and_d_unknown(
-    steps_unseen(&[(Cross(Session), W, S, Rejected), (Again(Session), S, S, Rejected)]), &[KeyMismatch, LocalDatabase]
+    unseen(steps(&[(Cross(Session), W, S, Rejected), (Again(Session), S, S, Rejected)])), &[KeyMismatch, LocalDatabase]
 )]
 #[case::honoured_since_a_login_there(
     sessions(|s| { put(s, Cross(Session), S, W, Rejected); put(s, Action::SinceLogin(Session), S, W, Accepted) }),
     &[LocalSession]
 )]
 #[case::honoured_since_a_login_there_and_d_unknown(
-    sessions(|s| {
-        (s.database, s.witness_database) = (None, None);
+    unseen(sessions(|s| {
         put(s, Cross(Session), S, W, Rejected);
         put(s, Action::SinceLogin(Session), S, W, Accepted);
-    }),
+    })),
     &[LocalSession, LocalDatabase]
 )]
 #[case::refused_before_a_login_there_and_after_it(
